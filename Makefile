@@ -1,0 +1,41 @@
+VERSION    ?= devel
+IMAGE_ROOT ?= bin/image
+CA_BUNDLE  ?= /etc/ssl/certs/ca-certificates.crt
+BENCH      ?= .
+FUZZTIME   ?= 20s
+
+.PHONY: build test race lint fuzz bench measured image-root clean
+
+build: ## a static binary in bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sinkhole ./cmd/sinkhole
+
+test:
+	go test ./...
+
+race:
+	go test -race ./...
+
+lint:
+	golangci-lint run ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	sh .ci/fuzz $(FUZZTIME)
+
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+measured: ## the figures of the README, on the lists in SINKHOLE_REAL_DATA
+	go test -count=1 -v -run 'TestMeasured' ./cmd/sinkhole
+
+image-root: ## the content of the container image, under IMAGE_ROOT
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(IMAGE_ROOT)/sinkhole ./cmd/sinkhole
+	install -D -m 0644 $(CA_BUNDLE) $(IMAGE_ROOT)/etc/ssl/certs/ca-certificates.crt
+	install -D -m 0644 configs/docker.yaml $(IMAGE_ROOT)/etc/sinkhole/sinkhole.yaml
+	install -d -m 0755 $(IMAGE_ROOT)/etc/sinkhole/lists
+	install -d -m 0750 $(IMAGE_ROOT)/var/lib/sinkhole
+	install -d -m 1777 $(IMAGE_ROOT)/tmp
+	printf 'sinkhole:x:65532:65532:sinkhole:/var/lib/sinkhole:/sinkhole\n' > $(IMAGE_ROOT)/etc/passwd
+	printf 'sinkhole:x:65532:\n' > $(IMAGE_ROOT)/etc/group
+
+clean:
+	rm -rf bin

@@ -1,0 +1,75 @@
+package feed
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestExpand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"lists/sub/deep", "lists/dir.txt", "other/sub", ".hidden", "lists/..2026_1"} {
+		must(t, os.MkdirAll(dir, 0o755))
+	}
+	for _, name := range []string{
+		"lists/b.txt", "lists/a.txt", "lists/c.csv", "lists/[x].txt", "lists/10.txt", "lists/9.txt",
+		"lists/.a.txt", "lists/.#a.txt", "lists/a.txt~", "lists/.a.txt.swp", "lists/a.swp", "lists/a.swo", "lists/a.tmp", "lists/#a.txt#", "lists/4913",
+		"lists/sub/s.txt", "lists/sub/deep/d.txt", "other/sub/s.txt", ".hidden/h.txt", "lists/..2026_1/k.txt",
+	} {
+		put(t, name, "x")
+	}
+	must(t, os.Symlink("..2026_1/k.txt", "lists/k.txt"))
+	must(t, os.Symlink("sub", "lists/link.txt"))
+	must(t, os.Symlink("nowhere", "lists/gone.txt"))
+
+	for pattern, want := range map[string][]string{
+		"lists/a.txt":       {"lists/a.txt"},
+		"lists/none.txt":    {"lists/none.txt"},
+		"./lists//a.txt":    {"./lists//a.txt"},
+		"lists":             {"lists"},
+		"lists/4913":        {"lists/4913"},
+		"lists/.a.txt":      {"lists/.a.txt"},
+		"lists/*.txt":       {"lists/10.txt", "lists/9.txt", "lists/[x].txt", "lists/a.txt", "lists/b.txt", "lists/gone.txt", "lists/k.txt"},
+		"./lists/[ab].txt":  {"lists/a.txt", "lists/b.txt"},
+		"lists/?.*":         {"lists/9.txt", "lists/a.txt", "lists/b.txt", "lists/c.csv", "lists/k.txt"},
+		`lists/\[x\].txt`:   {"lists/[x].txt"},
+		"lists/.*":          nil,
+		"lists/49*":         nil,
+		"lists/*.none":      nil,
+		"none/*.txt":        nil,
+		"lists/a.txt/*":     nil,
+		"*/sub/s.txt":       {"lists/sub/s.txt", "other/sub/s.txt"},
+		"*/*/*.txt":         {"lists/link.txt/s.txt", "lists/sub/s.txt", "other/sub/s.txt"},
+		"*/sub/none.txt":    nil,
+		"*/sub":             nil,
+		".hidden/*":         {".hidden/h.txt"},
+		"lists/../[l]*/c.*": {"lists/c.csv"},
+	} {
+		got, err := Expand(pattern)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s gives %q (%v), expected %q", pattern, got, err, want)
+		}
+	}
+
+	abs, err := filepath.Abs("lists")
+	must(t, err)
+	if got, err := Expand(filepath.Join(abs, "c.*")); err != nil || !slices.Equal(got, []string{filepath.Join(abs, "c.csv")}) {
+		t.Errorf("absolute: %q, %v", got, err)
+	}
+}
+
+func TestExpandRefuses(t *testing.T) {
+	if _, err := Expand(""); err == nil {
+		t.Error("an empty pattern was taken")
+	}
+	for pattern, want := range map[string]string{
+		"lists/[a":       `"[a" is not a glob`,
+		"[/x":            `"[" is not a glob`,
+		`lists/x\`:       "is not a glob",
+		"lists/**/x.txt": "write one * for each level",
+	} {
+		_, err := Expand(pattern)
+		checkMessage(t, err, pattern, want)
+	}
+}

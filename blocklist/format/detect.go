@@ -1,0 +1,255 @@
+package format
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// The notations that are known by sight but not read.
+const (
+	kindAdblock   Kind = "adblock"
+	kindDnsmasq   Kind = "dnsmasq"
+	kindUnbound   Kind = "unbound"
+	kindBIND      Kind = "BIND zone"
+	kindDnscrypt  Kind = "dnscrypt pattern"
+	kindSuricata  Kind = "Suricata rule"
+	kindThreatFox Kind = "ThreatFox CSV"
+	kindURLhaus   Kind = "URLhaus CSV"
+	kindForeign   Kind = "CSV"
+)
+
+// look judges the head of a list, maxLine octets from its first line that is
+// no comment, and leaves the stream at that line. An error is content that is
+// no list in any notation. The kind is Auto where nothing but comments came,
+// empty where none was recognized.
+func look(in *lines) (Kind, error) {
+	if len(in.window(1)) == 0 {
+		if in.failure() != nil {
+			return "", nil
+		}
+		return "", errEmpty
+	}
+	if bytes.HasPrefix(in.window(3), []byte("\xef\xbb\xbf")) {
+		in.discard(3)
+	}
+	if err := notText(in.window(4)); err != nil {
+		return "", err
+	}
+	commented := skipComments(in)
+	head := in.window(maxLine)
+	if len(head) == 0 {
+		return Auto, nil
+	}
+	if err := notList(head); err != nil {
+		return "", err
+	}
+	first, _, _ := bytes.Cut(head, []byte{'\n'})
+	switch {
+	case commented != "":
+		return commented, nil
+	case bytes.IndexByte(first, ',') >= 0 || isHeader(first):
+		if kind := kindOfHeader(first); kind != "" {
+			return kind, nil
+		}
+	}
+	return vote(head), nil
+}
+
+// readable says whether a kind can be read.
+func readable(seen Kind, in *lines) error {
+	switch seen {
+	case Auto, Domains, Hosts, RPZ, CSV:
+		return nil
+	case "":
+		first, _, _ := bytes.Cut(in.window(maxLine), []byte{'\n'})
+		return fmt.Errorf("unrecognized content at line %d (%q), expected a list in the notation %s, %s, %s or %s",
+			in.read+1, printable(trim(first)), Domains, Hosts, RPZ, CSV)
+	case kindForeign:
+		return errors.New(`CSV without a column "indicator", expected a header row that names one`)
+	}
+	return fmt.Errorf("this is a list in the %s notation, which this version does not read yet, expected %s, %s, %s or %s",
+		seen, Domains, Hosts, RPZ, CSV)
+}
+
+// skipComments reads over comments and blank lines. Some CSV have their header
+// in a comment: then it says whose.
+func skipComments(in *lines) Kind {
+	var header Kind
+	for {
+		head := in.window(maxLine)
+		line, _, _ := bytes.Cut(head, []byte{'\n'})
+		if len(head) == 0 || len(trim(line)) > 0 && !isComment(trim(line)) {
+			return header
+		}
+		if kind := kindOfHeader(line); kind == kindThreatFox || kind == kindURLhaus {
+			header = kind
+		}
+		if _, _, ok := in.next(); !ok {
+			return header
+		}
+	}
+}
+
+// notText knows compressed files and wide characters by their first octets.
+func notText(head []byte) error {
+	for _, magic := range [...]struct{ octets, found string }{
+		{"\xff\xfe", "UTF-16 text, expected UTF-8: save the list as UTF-8"},
+		{"\xfe\xff", "UTF-16 text, expected UTF-8: save the list as UTF-8"},
+		{"\x1f\x8b", "gzip-compressed content, expected text"},
+		{"\x28\xb5\x2f\xfd", "zstd-compressed content, expected text"},
+		{"PK\x03\x04", "a zip archive, expected text"},
+	} {
+		if bytes.HasPrefix(head, []byte(magic.octets)) {
+			return errors.New(magic.found)
+		}
+	}
+	return nil
+}
+
+// notList knows the pages and documents that stand in a list's place.
+func notList(head []byte) error {
+	head = trim(head)
+	switch {
+	case len(head) == 0:
+		return nil
+	case head[0] == '<':
+		return errors.New("an HTML or XML page, expected a list: the source may have answered with an error or login page")
+	case head[0] == '{' || head[0] == '[' && isJSONArray(head):
+		what := "JSON"
+		switch {
+		case bytes.Contains(head, []byte(`"bundle"`)), bytes.Contains(head, []byte(`"spec_version"`)):
+			what = "STIX (JSON)"
+		case bytes.Contains(head, []byte(`"Event"`)), bytes.Contains(head, []byte(`"to_ids"`)):
+			what = "MISP (JSON)"
+		case bytes.Contains(head, []byte(`"ioc_value"`)), bytes.Contains(head, []byte(`"ioc"`)):
+			what = "ThreatFox (JSON)"
+		}
+		return fmt.Errorf("a %s document, which this version does not read yet, expected a list in the notation %s, %s, %s or %s",
+			what, Domains, Hosts, RPZ, CSV)
+	}
+	return nil
+}
+
+// isJSONArray tells an array from [2001:db8::1]:443 and [Adblock Plus].
+func isJSONArray(head []byte) bool {
+	rest := trim(head[1:])
+	return len(rest) == 0 || bytes.IndexByte([]byte(`{["]`), rest[0]) >= 0
+}
+
+// vote takes the notation of most lines.
+func vote(head []byte) Kind {
+	votes := make(map[Kind]int)
+	for len(head) > 0 {
+		var line []byte
+		line, head, _ = bytes.Cut(head, []byte{'\n'})
+		if text := content(line); len(text) > 0 {
+			kind, certain := kindOfLine(text)
+			if certain {
+				return kind
+			}
+			votes[kind]++
+		}
+	}
+	best := Domains
+	for _, kind := range [...]Kind{Hosts, RPZ, kindAdblock, kindDnsmasq, kindUnbound, kindBIND, kindDnscrypt, kindSuricata, kindForeign, ""} {
+		if votes[kind] > votes[best] {
+			best = kind
+		}
+	}
+	return best
+}
+
+// kindOfLine is the notation that a line looks like; certain where no other
+// notation has such a line.
+func kindOfLine(text []byte) (kind Kind, certain bool) {
+	for _, start := range [...]struct {
+		prefix string
+		kind   Kind
+	}{
+		{"||", kindAdblock}, {"@@", kindAdblock}, {"[Adblock", kindAdblock},
+		{"address=/", kindDnsmasq}, {"server=/", kindDnsmasq}, {"local=/", kindDnsmasq},
+		{"local-zone:", kindUnbound}, {"local-data:", kindUnbound}, {"server:", kindUnbound},
+		{`zone "`, kindBIND}, {"alert ", kindSuricata}, {"=", kindDnscrypt},
+	} {
+		if bytes.HasPrefix(text, []byte(start.prefix)) {
+			return start.kind, false
+		}
+	}
+	first, rest := field(text)
+	if first[0] == '$' {
+		switch string(bytes.ToUpper(first)) {
+		case "$ORIGIN", "$TTL", "$INCLUDE", "$GENERATE":
+			return RPZ, true
+		}
+	}
+	second, _ := field(rest)
+	if len(second) == 0 {
+		return kindOfEntry(first), false
+	}
+	switch recordType(text) {
+	case "SOA":
+		return RPZ, true
+	case "":
+	default:
+		return RPZ, false
+	}
+	switch {
+	case isHostsAddress(first):
+		return Hosts, false
+	case bytes.IndexByte(text, ',') >= 0:
+		return kindForeign, false
+	}
+	return "", false
+}
+
+// kindOfEntry judges a line of one field. A broken name among names is still a
+// line of their list.
+func kindOfEntry(text []byte) Kind {
+	switch {
+	case bytes.IndexByte(text, ',') >= 0:
+		return kindForeign
+	case bytes.IndexByte(text, '*') >= 0 && isPattern(text) && !bytes.ContainsAny(text, `\^$(|[/`):
+		return kindDnscrypt
+	case bytes.ContainsAny(bytes.TrimRight(text, "."), ".:/"):
+		return Domains
+	}
+	return ""
+}
+
+// recordType finds the type of a line that looks like a resource record: up to
+// three fields of owner, TTL and class stand before it.
+func recordType(text []byte) string {
+	for at := 0; at < 4 && len(text) > 0; at++ {
+		var part []byte
+		part, text = field(text)
+		switch name := string(bytes.ToUpper(part)); name {
+		case "SOA", "NS", "CNAME", "A", "AAAA", "TXT", "MX":
+			if len(trim(text)) > 0 {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// kindOfHeader knows CSV by their header row.
+func kindOfHeader(line []byte) Kind {
+	has := make(map[string]bool)
+	for cell := range bytes.SplitSeq(bytes.TrimLeft(line, "# \t"), []byte{','}) {
+		has[string(bytes.ToLower(bytes.Trim(cell, "\" \t\r")))] = true
+	}
+	switch {
+	case has["indicator"]:
+		return CSV
+	case has["ioc_value"]:
+		return kindThreatFox
+	case has["dateadded"] && has["url"]:
+		return kindURLhaus
+	}
+	return ""
+}
+
+func isHeader(line []byte) bool {
+	return bytes.EqualFold(bytes.Trim(line, "\" \t\r"), []byte("indicator"))
+}

@@ -1,0 +1,108 @@
+package format
+
+import "bytes"
+
+// readDomains reads a list of one entry a line: a name, *.name, an address, a
+// prefix, a URL without a path, each with an optional port.
+func readDomains(in *lines, out *sink, scope Scope) {
+	scratch := make([]byte, 0, 2*maxName)
+	for !out.hopeless() {
+		line, cut, ok := in.next()
+		if !ok {
+			return
+		}
+		if cut {
+			out.leaveOut(in.read, 0, line, longLine())
+			continue
+		}
+		text := content(line)
+		if len(text) == 0 {
+			continue
+		}
+		if wire, ok := plainName(scratch, text); ok {
+			putName(out, in.read, wire, scope)
+			continue
+		}
+		at := column(line, text)
+		if blank := bytes.IndexAny(text, " \t"); blank >= 0 {
+			out.leaveOut(in.read, at+blank, text, malformed("more than one field, expected one name, address or URL a line"))
+			continue
+		}
+		e, p := readEntry(scratch, text)
+		if p.is() {
+			out.leaveOut(in.read, at+p.at, text, p)
+			continue
+		}
+		e.put(out, in.read, scope)
+	}
+}
+
+// put emits the entry with nothing but what the entry itself says.
+func (e *entry) put(out *sink, line int, scope Scope) {
+	if e.prefix.IsValid() {
+		ind := out.indicator(line)
+		ind.Trigger, ind.Prefix = ResponseIP, e.prefix
+		out.put()
+		return
+	}
+	if e.wildcard {
+		scope = Subtree
+	}
+	putName(out, line, e.name, scope)
+}
+
+func putName(out *sink, line int, wire []byte, scope Scope) {
+	ind := out.indicator(line)
+	ind.Name, ind.Scope = wire, scope
+	out.put()
+}
+
+func longLine() problem {
+	return malformed("a line of more than %d octets, expected one entry a line", maxLine)
+}
+
+// content is a line without white space around it and without comments. A
+// comment is a line that begins with # ; ! or //, or what follows white space
+// and one of these.
+func content(line []byte) []byte {
+	line = trim(line)
+	if isComment(line) {
+		return nil
+	}
+	for i, c := range line {
+		if (c == ' ' || c == '\t') && isComment(trim(line[i:])) {
+			return line[:i]
+		}
+	}
+	return line
+}
+
+func isComment(text []byte) bool {
+	if len(text) == 0 {
+		return false
+	}
+	switch text[0] {
+	case '#', ';', '!':
+		return true
+	case '/':
+		return len(text) > 1 && text[1] == '/'
+	}
+	return false
+}
+
+// column is where in its line a part of it begins, 1-based. The part must have
+// been sliced off the line.
+func column(line, part []byte) int { return cap(line) - cap(part) + 1 }
+
+// trim takes off ASCII white space.
+func trim(text []byte) []byte {
+	for len(text) > 0 && isSpace(text[0]) {
+		text = text[1:]
+	}
+	for len(text) > 0 && isSpace(text[len(text)-1]) {
+		text = text[:len(text)-1]
+	}
+	return text
+}
+
+func isSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }

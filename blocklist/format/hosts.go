@@ -1,0 +1,99 @@
+package format
+
+import "bytes"
+
+// readHosts reads a hosts file, hosts(5): an address and the names that it
+// blocks. Any address will do: it says what the names are answered with where
+// the file is used as such, and here the list's action says that.
+func readHosts(in *lines, out *sink, scope Scope) {
+	scratch := make([]byte, 0, 2*maxName)
+	for !out.hopeless() {
+		line, cut, ok := in.next()
+		if !ok {
+			return
+		}
+		if cut {
+			out.leaveOut(in.read, 0, line, longLine())
+			continue
+		}
+		readHostsLine(in.read, line, scratch, out, scope)
+	}
+}
+
+func readHostsLine(number int, line, scratch []byte, out *sink, scope Scope) {
+	text := line
+	if i := bytes.IndexByte(text, '#'); i >= 0 {
+		text = text[:i]
+	}
+	text = content(text)
+	address, rest := field(text)
+	if len(address) == 0 {
+		return
+	}
+	if !isHostsAddress(address) {
+		out.leaveOut(number, column(line, address), text, malformed("no address at the start of the line, expected ADDRESS NAME"))
+		return
+	}
+	name, rest := field(rest)
+	if len(name) == 0 {
+		out.leaveOut(number, column(line, address), text, malformed("an address without a name, expected ADDRESS NAME"))
+		return
+	}
+	for ; len(name) > 0; name, rest = field(rest) {
+		if isSelf(name) || bytes.Equal(name, address) {
+			continue
+		}
+		wire, p := listName(scratch, name)
+		if _, ok := parseAddr(name); ok {
+			p = refused("an address where hosts files have a name; list addresses one a line, without a name")
+		} else if p.is() && (name[0] == '*' || isPattern(name)) {
+			p = refused(reasonPattern)
+		}
+		if p.is() {
+			out.leaveOut(number, column(line, name)+p.at, name, p)
+			continue
+		}
+		putName(out, number, wire, scope)
+	}
+}
+
+// isHostsAddress takes IPv6 zones too, which macOS writes (fe80::1%lo0).
+func isHostsAddress(text []byte) bool {
+	if i := bytes.IndexByte(text, '%'); i >= 0 {
+		text = text[:i]
+	}
+	_, ok := parseAddr(text)
+	return ok
+}
+
+// isSelf knows the names that hosts files hold for the machine itself.
+func isSelf(name []byte) bool {
+	var folded [len("localhost6.localdomain6")]byte
+	if len(name) > len(folded) {
+		return false
+	}
+	for i, c := range name {
+		folded[i] = lower(c)
+	}
+	switch string(folded[:len(name)]) {
+	case "localhost", "localhost.localdomain", "local", "broadcasthost",
+		"localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6",
+		"ip6-localhost", "ip6-loopback", "ip6-localnet", "ip6-mcastprefix",
+		"ip6-allnodes", "ip6-allrouters", "ip6-allhosts":
+		return true
+	}
+	return false
+}
+
+// field cuts the first field off a text, at white space.
+func field(text []byte) (first, rest []byte) {
+	for len(text) > 0 && isSpace(text[0]) {
+		text = text[1:]
+	}
+	for i, c := range text {
+		if isSpace(c) {
+			return text[:i], text[i:]
+		}
+	}
+	return text, nil
+}

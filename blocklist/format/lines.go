@@ -1,0 +1,157 @@
+package format
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxLine bounds a line, and a record that goes over several lines, in octets.
+const maxLine = 64 << 10
+
+// errBinary is the whole list's error where its content is no text.
+var errBinary = errors.New("binary content: a NUL octet, expected a text list")
+
+// lines cuts a stream into lines within one buffer of fixed size.
+type lines struct {
+	r        io.Reader
+	buf      []byte
+	pos, end int   // what is read but not yet handed out is buf[pos:end]
+	read     int   // lines handed out so far, the number of the last one
+	err      error // why no more can be read; io.EOF at the end
+}
+
+func newLines(r io.Reader) *lines {
+	return &lines{r: r, buf: make([]byte, 2*maxLine)}
+}
+
+// next hands out the next line without its LF or CRLF. It is valid until the
+// next call of any method. A line longer than maxLine comes cut to that length,
+// with cut set, and is read over to its end. At the end of the stream, or once
+// it failed, ok is false.
+func (l *lines) next() (line []byte, cut, ok bool) {
+	scanned := 0
+	for {
+		if i := bytes.IndexByte(l.buf[l.pos+scanned:l.end], '\n'); i >= 0 {
+			line = l.buf[l.pos : l.pos+scanned+i]
+			l.pos += scanned + i + 1
+			break
+		}
+		scanned = l.end - l.pos
+		if scanned > maxLine {
+			return l.skip()
+		}
+		if !l.fill() {
+			if l.err != io.EOF || scanned == 0 {
+				return nil, false, false
+			}
+			line = l.buf[l.pos:l.end]
+			l.pos = l.end
+			break
+		}
+	}
+	l.read++
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	if len(line) > maxLine {
+		return line[:maxLine], true, true
+	}
+	return line, false, true
+}
+
+// skip hands out the start of a line that is too long. The start is moved to
+// the head of the buffer, the rest of the line is read over behind it.
+func (l *lines) skip() (line []byte, cut, ok bool) {
+	l.compact()
+	for {
+		if i := bytes.IndexByte(l.buf[maxLine:l.end], '\n'); i >= 0 {
+			l.pos = maxLine + i + 1
+			break
+		}
+		l.pos, l.end = maxLine, maxLine
+		if !l.fillTail() {
+			if l.err != io.EOF {
+				return nil, false, false
+			}
+			break
+		}
+	}
+	l.read++
+	return l.buf[:maxLine], true, true
+}
+
+// window looks ahead at what follows the line last handed out: at least n
+// octets, at most maxLine of them asked for, or all that is left.
+func (l *lines) window(n int) []byte {
+	for l.end-l.pos < n && l.fill() {
+	}
+	return l.buf[l.pos:min(l.end, l.pos+n)]
+}
+
+// advance takes n octets of the window as read; they must end where a line
+// does.
+func (l *lines) advance(n int) {
+	taken := l.buf[l.pos : l.pos+n]
+	l.read += bytes.Count(taken, []byte{'\n'})
+	if n > 0 && taken[n-1] != '\n' {
+		l.read++ // the last line of the stream
+	}
+	l.pos += n
+}
+
+// discard takes n octets of the window off a line that is yet to be handed out.
+func (l *lines) discard(n int) { l.pos += n }
+
+// fill reads more behind what is there and reports whether something came.
+func (l *lines) fill() bool {
+	if l.err != nil {
+		return false
+	}
+	if l.end == len(l.buf) || l.pos == l.end {
+		l.compact()
+	}
+	return l.fillTail()
+}
+
+func (l *lines) compact() {
+	l.end = copy(l.buf, l.buf[l.pos:l.end])
+	l.pos = 0
+}
+
+func (l *lines) fillTail() bool {
+	const tries = 100 // of a reader that returns neither octets nor an error
+	for range tries {
+		if l.err != nil {
+			return false
+		}
+		n, err := l.r.Read(l.buf[l.end:])
+		if n < 0 || n > len(l.buf)-l.end {
+			l.err = fmt.Errorf("reader returned an impossible count of %d octets", n)
+			return false
+		}
+		l.err = err
+		if bytes.IndexByte(l.buf[l.end:l.end+n], 0) >= 0 {
+			if l.err = errBinary; l.read == 0 && l.pos == 0 {
+				l.err = cmp.Or(notText(l.buf[:l.end+n]), errBinary)
+			}
+			return false
+		}
+		l.end += n
+		if n > 0 {
+			return true
+		}
+	}
+	l.err = io.ErrNoProgress
+	return false
+}
+
+// failure is why the stream ended, nil at its regular end.
+func (l *lines) failure() error {
+	if l.err == io.EOF {
+		return nil
+	}
+	return l.err
+}

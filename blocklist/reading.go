@@ -1,0 +1,178 @@
+package blocklist
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"sinkhole/blocklist/feed"
+	"sinkhole/blocklist/format"
+)
+
+// maxFaults bounds the faults that are kept of one list with their text; all
+// are counted.
+const maxFaults = 100
+
+// maxFiles bounds the files of one glob.
+const maxFiles = 10_000
+
+// embeddedScheme marks a list that is part of the binary.
+const embeddedScheme = "embedded:"
+
+func isEmbedded(source string) bool { return strings.HasPrefix(source, embeddedScheme) }
+
+// reading is the outcome of reading one list whole.
+type reading struct {
+	segment  segment
+	files    []FileStatus
+	faults   []Fault
+	warnings []string
+	version  string
+	took     time.Duration
+	err      error // the list as a whole could not be used
+}
+
+// Fault is a line of a list that was left out.
+type Fault struct {
+	File string
+	format.Fault
+}
+
+func (f *Fault) String() string {
+	at := fmt.Sprintf("%s:%d", f.File, f.Line)
+	if f.Column > 0 {
+		at = fmt.Sprintf("%s:%d", at, f.Column)
+	}
+	if f.Text == "" {
+		return fmt.Sprintf("%s: %s", at, f.Reason)
+	}
+	return fmt.Sprintf("%s: %q: %s", at, f.Text, f.Reason)
+}
+
+// read1 reads all files of one list. Nothing of a list is used unless all of it
+// could be read.
+func read1(spec *Spec, defaultAction format.Action, embedded func(string) ([]byte, bool)) *reading {
+	start := time.Now()
+	r := &reading{segment: segment{interner: newInterner()}}
+	r.err = r.readAll(spec, defaultAction, embedded)
+	r.took = time.Since(start)
+	return r
+}
+
+func (r *reading) readAll(spec *Spec, defaultAction format.Action, embedded func(string) ([]byte, bool)) error {
+	if name, found := strings.CutPrefix(spec.Source, embeddedScheme); found {
+		return r.readEmbedded(spec, defaultAction, name, embedded)
+	}
+	paths, err := feed.Expand(spec.Source)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(paths) == 0:
+		return fmt.Errorf("%s: no file matches: expected at least one list file", spec.Source)
+	case len(paths) > maxFiles:
+		return fmt.Errorf("%s: %d files match: expected at most %d", spec.Source, len(paths), maxFiles)
+	}
+	for _, path := range paths {
+		if err := r.readFile(spec, defaultAction, path); err != nil {
+			return err
+		}
+	}
+	r.version = versionOf(r.files)
+	return nil
+}
+
+func (r *reading) readEmbedded(spec *Spec, defaultAction format.Action, name string, embedded func(string) ([]byte, bool)) error {
+	if embedded == nil {
+		return fmt.Errorf("%s: no list is embedded here: expected a path", spec.Source)
+	}
+	text, found := embedded(name)
+	if !found {
+		return fmt.Errorf("%s: no embedded list is named %q: expected embedded:sample or a path", spec.Source, name)
+	}
+	if err := r.parse(spec, defaultAction, spec.Source, bytes.NewReader(text)); err != nil {
+		return err
+	}
+	r.version = fmt.Sprintf("sha256:%x", sha256.Sum256(text))
+	r.files[0].Digest = r.version
+	return nil
+}
+
+// readTries is how often a file that changes while it is read is read again at
+// once; after that the change is left to the watcher's next notice.
+const readTries = 3
+
+var errChanging = errors.New("the file changed while it was read: it is read again when it settles")
+
+func (r *reading) readFile(spec *Spec, defaultAction format.Action, path string) error {
+	for try := 1; ; try++ {
+		before := *r
+		err := r.readOnce(spec, defaultAction, path)
+		if !errors.Is(err, errChanging) || try == readTries {
+			return err
+		}
+		*r = before
+	}
+}
+
+func (r *reading) readOnce(spec *Spec, defaultAction format.Action, path string) error {
+	content, err := feed.Open(path, feed.Limits{})
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	if err := r.parse(spec, defaultAction, path, content); err != nil {
+		return err
+	}
+	changed, err := content.Changed()
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", path, err)
+	case changed:
+		return fmt.Errorf("%s: %w", path, errChanging)
+	}
+	r.files[len(r.files)-1].Digest = content.Digest()
+	return nil
+}
+
+func (r *reading) parse(spec *Spec, defaultAction format.Action, name string, text io.Reader) error {
+	r.segment.files = append(r.segment.files, name)
+	var tooLarge error
+	result, err := format.Parse(text, format.Options{Kind: spec.Format, Match: spec.Match},
+		func(i *format.Indicator) {
+			if err := r.segment.add(spec, defaultAction, i); err != nil {
+				tooLarge = err
+			}
+		},
+		func(f format.Fault) {
+			if len(r.faults) < maxFaults {
+				r.faults = append(r.faults, Fault{File: name, Fault: f})
+			}
+		})
+	r.files = append(r.files, FileStatus{
+		Name: name, Format: result.Kind, Lines: result.Lines, Entries: result.Entries, Malformed: result.Malformed, Refused: result.Refused,
+	})
+	for _, w := range result.Warnings {
+		r.warnings = append(r.warnings, name+": "+w)
+	}
+	if err = errors.Join(err, tooLarge); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// versionOf is the digest of a list: its file's, or one over all files' digests.
+func versionOf(files []FileStatus) string {
+	if len(files) == 1 {
+		return files[0].Digest
+	}
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintln(h, f.Digest)
+	}
+	return fmt.Sprintf("sha256:%x", h.Sum(nil))
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"sinkhole/blocklist"
+	"sinkhole/configs"
+)
+
+func newCheck(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Read configuration and every list, and start nothing",
+		Long: "Reads configuration and every list, and starts nothing. Each fault is printed with\n" +
+			"file:line:column, what was found and what was expected; then the exit code is 1.\n" +
+			"Entries that are left out on purpose (URLs with a path, say) are no faults.",
+		Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(*file)
+			if err != nil {
+				return err
+			}
+			return check(c, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+}
+
+func check(c *configs.Config, out, messages io.Writer) error {
+	lists, err := blocklist.Open(listOptions(c))
+	if err != nil {
+		return err
+	}
+	defer lists.Close()
+	faults := 0
+	for _, s := range lists.Status() {
+		faults += checkList(&s, out, messages)
+	}
+	if faults > 0 {
+		return &exitError{code: exitFault, err: fmt.Errorf("%s", plural(faults, "fault", "faults"))}
+	}
+	p := lists.Policy()
+	_, err = fmt.Fprintf(out, "no faults; %s indicators in %s\n", humanize.Comma(int64(p.Indicators())), plural(len(lists.Status()), "list", "lists"))
+	return err
+}
+
+// checkList prints what stands against one list, and counts it.
+func checkList(s *blocklist.Status, out, messages io.Writer) (faults int) {
+	malformed := 0
+	for i := range s.Faults {
+		kind := "left out"
+		if !s.Faults[i].Refused {
+			kind = "malformed"
+			malformed++
+		}
+		fmt.Fprintf(messages, "%s (%s)\n", &s.Faults[i], kind)
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintf(messages, "%s (warning)\n", w)
+	}
+	if more := s.Malformed - malformed; more > 0 && s.Error == "" {
+		fmt.Fprintf(messages, "list %s: %s more\n", s.Name, plural(more, "malformed line", "malformed lines"))
+	}
+	if s.Error != "" {
+		fmt.Fprintf(messages, "list %s: %s\n", s.Name, s.Error)
+		return max(1, malformed)
+	}
+	fmt.Fprintf(out, "list %s: %s, %s malformed, %s left out\n", s.Name, plural(s.Entries, "entry", "entries"),
+		humanize.Comma(int64(s.Malformed)), humanize.Comma(int64(s.Refused)))
+	return s.Malformed
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return humanize.Comma(int64(n)) + " " + many
+}

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/spf13/cobra"
+
+	"sinkhole/blocklist"
+	"sinkhole/blocklist/format"
+	"sinkhole/configs"
+	"sinkhole/resolver/wire"
+)
+
+func newExplain(file *string) *cobra.Command {
+	var qtype, client string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain NAME|IP",
+		Short: "Say what a query would get, and every indicator behind it",
+		Long: "Says what a query for a name would get, or an answer with an address, and shows every\n" +
+			"indicator behind the verdict. Reads the configured lists itself; no server need run.\n" +
+			"The exit code is 3 when listed, 0 when not.",
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := load(*file)
+			if err != nil {
+				return err
+			}
+			q, err := newQuestion(args[0], qtype, client)
+			if err != nil {
+				return usageError(err)
+			}
+			return explain(c, q, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&qtype, "type", "A", "query type")
+	cmd.Flags().StringVar(&client, "client", "", "address of the client that asks, for rpz-client-ip triggers")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// question is what explain asks the policy.
+type question struct {
+	text   string
+	name   []byte     // wire form; nil for an address
+	addr   netip.Addr // in the answer
+	qtype  uint16
+	client netip.Addr
+}
+
+func newQuestion(text, qtype, client string) (q question, err error) {
+	q.text = text
+	var known bool
+	if q.qtype, known = dns.StringToType[strings.ToUpper(qtype)]; !known {
+		return q, fmt.Errorf("--type: found %q, expected a DNS type such as A, AAAA, HTTPS or TXT", qtype)
+	}
+	if client != "" {
+		if q.client, err = netip.ParseAddr(client); err != nil {
+			return q, fmt.Errorf("--client: found %q, expected an IP address", client)
+		}
+		q.client = q.client.Unmap()
+	}
+	if q.addr, err = netip.ParseAddr(text); err == nil {
+		q.addr = q.addr.Unmap()
+		return q, nil
+	}
+	if q.name, err = format.Name(nil, text); err != nil {
+		return q, fmt.Errorf("found %q, expected a domain name or an IP address: %w", text, err)
+	}
+	return q, nil
+}
+
+// explanation is what --json prints.
+type explanation struct {
+	Query      string               `json:"query"`
+	Type       string               `json:"type,omitempty"`
+	Client     string               `json:"client,omitempty"`
+	Listed     bool                 `json:"listed"`
+	Verdict    string               `json:"verdict"` // none, allow, observe, or the action
+	Answer     string               `json:"answer"`
+	Trigger    string               `json:"trigger,omitempty"`
+	Indicators []explainedIndicator `json:"indicators"` // the deciding one first
+}
+
+type explainedIndicator struct {
+	Indicator  string `json:"indicator"`
+	Trigger    string `json:"trigger"`
+	Scope      string `json:"scope,omitempty"`
+	Action     string `json:"action"`
+	List       string `json:"list"`
+	Version    string `json:"version"`
+	File       string `json:"file"`
+	Line       int    `json:"line"`
+	Family     string `json:"family,omitempty"`
+	Confidence *int   `json:"confidence,omitempty"`
+	Reference  string `json:"reference,omitempty"`
+	TLP        string `json:"tlp,omitempty"`
+	FirstSeen  string `json:"first_seen,omitempty"`
+	LastSeen   string `json:"last_seen,omitempty"`
+	Expires    string `json:"expires,omitempty"`
+}
+
+func explain(c *configs.Config, q question, asJSON bool, out, messages io.Writer) error {
+	lists, err := blocklist.Open(listOptions(c))
+	if err != nil {
+		return err
+	}
+	defer lists.Close()
+	for _, s := range lists.Status() {
+		if s.Error != "" {
+			fmt.Fprintf(messages, "sinkhole: list %s could not be read and is left out: %s\n", s.Name, s.Error)
+		}
+	}
+	x := judge(lists.Policy(), c, q)
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(x)
+	} else {
+		err = x.print(out)
+	}
+	if err == nil && x.Listed {
+		return &exitError{code: exitListed}
+	}
+	return err
+}
+
+func judge(p *blocklist.Policy, c *configs.Config, q question) explanation {
+	var v blocklist.Verdict
+	now := time.Now().Unix()
+	x := explanation{Query: q.text, Indicators: []explainedIndicator{}}
+	if q.client.IsValid() {
+		x.Client = q.client.String()
+	}
+	if q.name != nil {
+		x.Type = dns.TypeToString[q.qtype]
+		p.JudgeQuestion(q.client, q.name, now, &v)
+	} else {
+		p.JudgeQuestion(q.client, []byte{0}, now, &v)
+		p.JudgeAnswer(nil, nil, withEmbedded(q.addr, c.Upstream.NAT64), now, &v)
+	}
+	x.Verdict, x.Answer = "none", "the upstream's answer; its names and addresses are judged too"
+	switch v.Decision {
+	case blocklist.Allow:
+		x.Verdict, x.Answer = "allow", "the upstream's answer, not judged"
+	case blocklist.Observe:
+		x.Verdict, x.Answer = "observe", "the upstream's answer; the query is recorded as a hit"
+	case blocklist.Enforce:
+		x.Verdict, x.Answer = v.Action.String(), answerText(c, p, &v, q.qtype)
+	}
+	x.Listed = v.Decision == blocklist.Enforce || v.Observed(p)
+	if v.N > 0 {
+		x.Trigger = triggerWord(v.Match)
+	}
+	for _, rule := range v.Rules[:v.N] {
+		x.Indicators = append(x.Indicators, explained(p.Indicator(rule)))
+	}
+	return x
+}
+
+// withEmbedded is an address of an answer and the IPv4 addresses in it (NAT64).
+func withEmbedded(addr netip.Addr, prefixes []netip.Prefix) []netip.Addr {
+	all := []netip.Addr{addr}
+	for _, prefix := range prefixes {
+		if ipv4, ok := wire.EmbeddedIPv4(addr, prefix); ok {
+			all = append(all, ipv4)
+		}
+	}
+	return all
+}
+
+// answerText says what a client gets in words.
+func answerText(c *configs.Config, p *blocklist.Policy, v *blocklist.Verdict, qtype uint16) string {
+	switch v.Action {
+	case format.NXDomain:
+		return "NXDOMAIN"
+	case format.NoData:
+		return "NODATA"
+	case format.Refused:
+		return "REFUSED"
+	case format.Drop:
+		return "no answer"
+	case format.TCPOnly:
+		return "over UDP a truncated answer, over TCP the upstream's"
+	case format.LocalData:
+		return "the list's own records"
+	}
+	own, list := c.Sinkhole.IPv4, p.ListOf(v.Rule()).IPv4
+	switch qtype {
+	case dns.TypeA:
+	case dns.TypeAAAA:
+		own, list = c.Sinkhole.IPv6, p.ListOf(v.Rule()).IPv6
+	case dns.TypeANY:
+		return "HINFO RFC8482"
+	default:
+		return "NODATA"
+	}
+	address := sink(own)
+	if list.Mode != blocklist.SinkInherit {
+		address = list
+	}
+	switch address.Mode {
+	case blocklist.SinkAddress:
+		return dns.TypeToString[qtype] + " " + address.Addr.String()
+	case blocklist.SinkAuto:
+		return dns.TypeToString[qtype] + " with the address that was asked"
+	}
+	return "NODATA (no sinkhole address of that family)"
+}
+
+func triggerWord(m blocklist.MatchKind) string {
+	switch m {
+	case blocklist.MatchClientIP:
+		return "client-ip"
+	case blocklist.MatchResponseIP:
+		return "response-ip"
+	}
+	return "qname"
+}
+
+func explained(i blocklist.Indicator) explainedIndicator {
+	e := explainedIndicator{
+		Indicator: i.Value(), Action: i.Action.String(), List: i.List, Version: i.Version, File: i.File, Line: i.Line,
+		Family: i.Family, Reference: i.Reference, TLP: i.TLP,
+		FirstSeen: dateText(i.FirstSeen), LastSeen: dateText(i.LastSeen), Expires: dateText(i.Expires),
+	}
+	if i.Allow {
+		e.Action = "allow"
+	}
+	if i.Confidence >= 0 {
+		e.Confidence = &i.Confidence
+	}
+	switch i.Trigger {
+	case format.ResponseIP:
+		e.Trigger = "response-ip"
+	case format.ClientIP:
+		e.Trigger = "client-ip"
+	default:
+		e.Trigger = "qname"
+		e.Scope = [...]string{format.Exact: "exact", format.Subtree: "subtree", format.Below: "below"}[i.Scope]
+	}
+	return e
+}
+
+func dateText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func (x *explanation) print(out io.Writer) error {
+	listed := "not listed"
+	if x.Listed {
+		listed = "listed"
+	} else if x.Verdict == "allow" {
+		listed = "allowed"
+	}
+	fmt.Fprintf(out, "%s: %s\n", x.Query, listed)
+	fmt.Fprintf(out, "  verdict: %s\n  answer:  %s\n", x.Verdict, x.Answer)
+	if len(x.Indicators) == 0 {
+		return nil
+	}
+	fmt.Fprintln(out)
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "INDICATOR\tTRIGGER\tACTION\tLIST\tLINE\tFAMILY\tCONFIDENCE\tREFERENCE")
+	for _, i := range x.Indicators {
+		trigger := i.Trigger
+		if i.Scope != "" {
+			trigger += " " + i.Scope
+		}
+		confidence := "-"
+		if i.Confidence != nil {
+			confidence = fmt.Sprint(*i.Confidence)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", i.Indicator, trigger, i.Action, i.List, i.Line, orDash(i.Family), confidence, orDash(i.Reference))
+	}
+	return w.Flush()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

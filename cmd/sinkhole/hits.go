@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sinkhole/configs"
+	"sinkhole/hits"
+	"sinkhole/hits/export"
+)
+
+func newHits(file *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "hits",
+		Short: "Show what was found",
+		Args:  noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.Help(); err != nil {
+				return err
+			}
+			return &exitError{code: exitUsage}
+		},
+	}
+	cmd.AddCommand(newEvents(file))
+	return cmd
+}
+
+// eventFlags are the flags of hits events as a person writes them.
+type eventFlags struct {
+	since, until, at, client, family, list, format string
+	within                                         time.Duration
+	port                                           uint16
+	limit                                          int
+	follow                                         bool
+}
+
+func newEvents(file *string) *cobra.Command {
+	var f eventFlags
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show the hits one by one, from the journal",
+		Long: "Shows the hits one by one, oldest first. Reads the journal itself, the server running or\n" +
+			"not. Times are RFC 3339 (2026-02-01T03:04:05Z), a date, or how long ago (24h, 7d).",
+		Example: "  sinkhole hits events --since 1h --family \"Lumma Stealer\"\n" +
+			"  sinkhole hits events --client 192.0.2.7 --port 40111 --at 2026-02-01T03:04:05Z --within 5s\n" +
+			"  sinkhole hits events --follow --format jsonl",
+		Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := f.filter(time.Now())
+			if err != nil {
+				return usageError(err)
+			}
+			c, err := load(*file)
+			if err != nil {
+				return err
+			}
+			return events(c, filter, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.since, "since", "24h", "hits from this time on; \"all\" for all")
+	flags.StringVar(&f.until, "until", "", "hits before this time")
+	flags.StringVar(&f.at, "at", "", "hits at this time, give or take --within")
+	flags.DurationVar(&f.within, "within", 5*time.Second, "how far from --at")
+	flags.StringVar(&f.client, "client", "", "hits of this client address or prefix")
+	flags.Uint16Var(&f.port, "port", 0, "hits from this source port")
+	flags.StringVar(&f.family, "family", "", "hits of this malware family")
+	flags.StringVar(&f.list, "list", "", "hits on this list")
+	flags.IntVar(&f.limit, "limit", 0, "only the newest so many")
+	flags.StringVar(&f.format, "format", "table", "table, csv, json or jsonl")
+	flags.BoolVar(&f.follow, "follow", false, "go on with new hits until interrupted")
+	return cmd
+}
+
+func (f *eventFlags) filter(now time.Time) (x hits.Filter, err error) {
+	x.Within, x.Port, x.Family, x.List, x.Limit = f.within, f.port, f.family, f.list, f.limit
+	if x.At, err = moment("--at", f.at, now); err != nil {
+		return x, err
+	}
+	if x.Until, err = moment("--until", f.until, now); err != nil {
+		return x, err
+	}
+	if f.since != "all" && x.At.IsZero() {
+		if x.Since, err = moment("--since", f.since, now); err != nil {
+			return x, err
+		}
+	}
+	if f.limit < 0 {
+		return x, fmt.Errorf("--limit: found %d, expected 0 or more", f.limit)
+	}
+	if f.client == "" {
+		return x, nil
+	}
+	if x.Client, err = netip.ParsePrefix(f.client); err == nil {
+		return x, nil
+	}
+	addr, err := netip.ParseAddr(f.client)
+	if err != nil {
+		return x, fmt.Errorf("--client: found %q, expected an address or a prefix such as 192.0.2.0/24", f.client)
+	}
+	x.Client = netip.PrefixFrom(addr, addr.BitLen())
+	return x, nil
+}
+
+// moment reads a time, a date, or a duration before now; zero for "".
+func moment(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateTime, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	if ago, err := configs.ParseDuration(text); err == nil {
+		return now.Add(-ago), nil
+	}
+	return time.Time{}, fmt.Errorf("%s: found %q, expected a time such as 2026-02-01T03:04:05Z, a date, or a duration such as 24h or 7d", flag, text)
+}
+
+func events(c *configs.Config, filter hits.Filter, f eventFlags, out, messages io.Writer) error {
+	sink := bufio.NewWriter(out)
+	flush := func() error {
+		if f.follow {
+			return sink.Flush()
+		}
+		return nil
+	}
+	w, err := export.New(f.format, sink, export.Options{Width: terminalWidth(), Live: f.follow})
+	if err != nil {
+		return usageError(fmt.Errorf("--format: %w", err))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	read := hits.Read
+	if f.follow {
+		read = hits.Follow
+	}
+	filter.Damaged = func(d hits.Damage) { fmt.Fprintf(messages, "sinkhole: %s\n", d) }
+	err = read(ctx, c.Hits.Journal.Path, filter, func(r *hits.Record) error { return errors.Join(w.Write(r), flush()) })
+	if errors.Is(err, context.Canceled) {
+		err = nil // interrupted: what was read is shown
+	}
+	err = errors.Join(err, w.Close(), sink.Flush())
+	if errors.Is(err, syscall.EPIPE) {
+		return nil // the reader of our output has seen enough
+	}
+	return err
+}
+
+// terminalWidth is the width of the terminal on stdout in columns; 0: none.
+func terminalWidth() int {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}

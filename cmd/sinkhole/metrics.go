@@ -1,0 +1,222 @@
+package main
+
+import (
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"sinkhole/blocklist"
+	"sinkhole/hits"
+	"sinkhole/resolver"
+	"sinkhole/resolver/cache"
+	"sinkhole/resolver/upstream"
+)
+
+// metricsHandler serves /metrics. The parts keep their own counts, without a
+// lock on the data path; they are read when somebody asks.
+func metricsHandler(s *server) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(s))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+// collector reads the counts of all parts.
+type collector struct {
+	s    *server
+	desc descriptions
+}
+
+type descriptions struct {
+	build, ready                                                             *prometheus.Desc
+	queries, responses, refused, ignored, dropped, truncated                 *prometheus.Desc
+	coalesced, shed, failed, unsent, panics, malformed, crowded, waiting     *prometheus.Desc
+	kernelDrops                                                              *prometheus.Desc
+	indicators, serial, entries, leftOut, listState, listLoaded, updateTook  *prometheus.Desc
+	verdicts, journaled, queued, lost, lines, segments, bytes, removed       *prometheus.Desc
+	journalErrors                                                            *prometheus.Desc
+	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed *prometheus.Desc
+	exchanges, discarded, healthy, rtt                                       *prometheus.Desc
+}
+
+func newCollector(s *server) *collector {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("sinkhole_"+name, help, labels, nil)
+	}
+	return &collector{s: s, desc: descriptions{
+		build:       d("build_info", "Version of the program, always 1.", "version", "go_version"),
+		ready:       d("ready", "1 when /readyz says so."),
+		queries:     d("queries_total", "Queries of clients that may ask.", "transport"),
+		responses:   d("responses_total", "Answers by response code.", "rcode"),
+		refused:     d("clients_refused_total", "Queries of clients outside clients.allow, answered REFUSED."),
+		ignored:     d("clients_ignored_total", "Queries of clients outside clients.allow, not answered."),
+		dropped:     d("queries_dropped_total", "Queries not answered by policy (action drop)."),
+		truncated:   d("responses_truncated_total", "Answers cut down to TC since the client could not take them."),
+		coalesced:   d("queries_coalesced_total", "Queries that shared the upstream exchange of an identical one."),
+		shed:        d("queries_shed_total", "Queries answered SERVFAIL since too many waited for upstreams."),
+		failed:      d("upstream_failures_total", "Questions to which no upstream gave a usable reply."),
+		unsent:      d("responses_unsent_total", "Answers that the socket did not take."),
+		panics:      d("faults_total", "Queries answered SERVFAIL after a fault in the program."),
+		malformed:   d("queries_malformed_total", "Messages that are no DNS query."),
+		crowded:     d("tcp_connections_refused_total", "TCP connections closed since too many were open."),
+		waiting:     d("queries_waiting", "Queries that wait for an upstream now."),
+		kernelDrops: d("udp_kernel_drops_total", "Datagrams that the kernel dropped since the socket's buffer was full.", "listener"),
+		indicators:  d("policy_indicators", "Indicators in force, allow entries included."),
+		serial:      d("policy_serial", "Number of the policy in force, one more with each update."),
+		entries:     d("list_entries", "Entries of a list in force.", "list"),
+		leftOut:     d("list_entries_left_out", "Lines of a list that are left out.", "list", "reason"),
+		listState:   d("list_state", "1 for the state that a list is in: ok, stale (the last good content serves on) or failed.", "list", "state"),
+		listLoaded:  d("list_loaded_timestamp_seconds", "When the content in force was read.", "list"),
+		updateTook:  d("list_update_duration_seconds", "How long the latest update of the lists took."),
+		verdicts:    d("hits_verdicts_total", "Hits: verdicts_total = journaled_total + queued + lost_total, always."),
+		journaled:   d("hits_journaled_total", "Hits in lines written to the journal."),
+		queued:      d("hits_queued", "Hits that wait to be written."),
+		lost:        d("hits_lost_total", "Hits that could not be kept.", "reason"),
+		lines:       d("hits_lines_total", "Lines written to the journal for hits.", "kind"),
+		segments:    d("hits_journal_segments", "Segments of the journal on disk."),
+		bytes:       d("hits_journal_bytes", "Size of the journal on disk."),
+		removed:     d("hits_journal_removed_bytes_total", "Octets of segments removed by hits.journal.keep and keep_size."),
+
+		journalErrors: d("hits_journal_errors_total", "Failed operations on the journal's files.", "operation"),
+		cacheHits:     d("cache_hits_total", "Look-ups answered from the cache."),
+		cacheMisses:   d("cache_misses_total", "Look-ups not answered from the cache."),
+		cacheExpired:  d("cache_expired_total", "Misses whose answer had expired."),
+		cacheEvicted:  d("cache_evictions_total", "Answers removed to stay within cache.memory."),
+		cacheSize:     d("cache_entries", "Answers in the cache."),
+		cacheUsed:     d("cache_bytes", "Memory of the cache."),
+		exchanges:     d("upstream_exchanges_total", "Attempts with an upstream by outcome.", "server", "outcome"),
+		discarded:     d("upstream_discarded_total", "Messages from an upstream's address that did not match what was asked.", "server", "reason"),
+		healthy:       d("upstream_healthy", "1 unless the upstream has failed of late.", "server"),
+		rtt:           d("upstream_rtt_seconds", "Time until an upstream's reply.", "server"),
+	}}
+}
+
+// Describe implements [prometheus.Collector]. It describes nothing, which makes
+// the collector an unchecked one: what it sends depends on lists and servers.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	m := sender(out)
+	m.gauge(c.desc.build, 1, versionText(), runtime.Version())
+	m.gauge(c.desc.ready, truth(c.s.ready() == nil))
+	c.resolver(m, c.s.resolver.Stats())
+	for _, l := range c.s.listeners {
+		m.counter(c.desc.kernelDrops, l.Drops(), l.Addr().String())
+	}
+	if c.s.lists != nil {
+		c.lists(m, c.s.lists)
+	}
+	c.hits(m, c.s.journal.Stats())
+	c.cache(m, c.s.cache.Stats())
+	for _, u := range c.s.forwarder.Stats() {
+		c.upstream(m, u)
+	}
+}
+
+func (c *collector) resolver(m sender, s resolver.Stats) {
+	for transport, n := range s.Queries {
+		m.counter(c.desc.queries, n, transport)
+	}
+	for code, n := range s.Responses {
+		m.counter(c.desc.responses, n, dns.RcodeToString[int(code)])
+	}
+	m.counter(c.desc.refused, s.Refused)
+	m.counter(c.desc.ignored, s.Ignored)
+	m.counter(c.desc.dropped, s.Dropped)
+	m.counter(c.desc.truncated, s.Truncated)
+	m.counter(c.desc.coalesced, s.Coalesced)
+	m.counter(c.desc.shed, s.Shed)
+	m.counter(c.desc.failed, s.Failed)
+	m.counter(c.desc.unsent, s.Unsent)
+	m.counter(c.desc.panics, s.Panics)
+	m.counter(c.desc.malformed, s.Malformed)
+	m.counter(c.desc.crowded, s.Crowded)
+	m.gauge(c.desc.waiting, float64(s.Waiting))
+}
+
+func (c *collector) lists(m sender, l *blocklist.Lists) {
+	p := l.Policy()
+	m.gauge(c.desc.indicators, float64(p.Indicators()))
+	m.gauge(c.desc.serial, float64(p.Serial()))
+	m.gauge(c.desc.updateTook, l.LastUpdate().Took.Seconds())
+	for _, s := range l.Status() {
+		m.gauge(c.desc.entries, float64(s.Entries), s.Name)
+		m.gauge(c.desc.leftOut, float64(s.Malformed), s.Name, "malformed")
+		m.gauge(c.desc.leftOut, float64(s.Refused), s.Name, "refused")
+		m.gauge(c.desc.leftOut, float64(s.Low), s.Name, "confidence")
+		for _, state := range []string{blocklist.StateOK, blocklist.StateStale, blocklist.StateFailed} {
+			m.gauge(c.desc.listState, truth(s.State == state), s.Name, state)
+		}
+		if !s.Loaded.IsZero() {
+			m.gauge(c.desc.listLoaded, float64(s.Loaded.UnixMilli())/1000, s.Name)
+		}
+	}
+}
+
+func (c *collector) hits(m sender, s hits.Stats) {
+	m.counter(c.desc.verdicts, s.Verdicts)
+	m.counter(c.desc.journaled, s.Journaled)
+	m.gauge(c.desc.queued, float64(s.Queued))
+	m.counter(c.desc.lost, s.LostQueueFull, "queue_full")
+	m.counter(c.desc.lost, s.LostClosed, "closed")
+	m.counter(c.desc.lost, s.LostClients, "too_many_clients")
+	m.counter(c.desc.lost, s.LostWrite, "write_failed")
+	m.counter(c.desc.lines, s.Lines-s.MergedLines, "single")
+	m.counter(c.desc.lines, s.MergedLines, "merged")
+	m.gauge(c.desc.segments, float64(s.Segments))
+	m.gauge(c.desc.bytes, float64(s.Bytes))
+	m.counter(c.desc.removed, s.RetentionRemovedBytes)
+	m.counter(c.desc.journalErrors, s.WriteErrors, "write")
+	m.counter(c.desc.journalErrors, s.SyncErrors, "sync")
+	m.counter(c.desc.journalErrors, s.CompressErrors, "compress")
+}
+
+func (c *collector) cache(m sender, s cache.Stats) {
+	m.counter(c.desc.cacheHits, s.Hits)
+	m.counter(c.desc.cacheMisses, s.Misses)
+	m.counter(c.desc.cacheExpired, s.Expired)
+	m.counter(c.desc.cacheEvicted, s.Evictions)
+	m.gauge(c.desc.cacheSize, float64(s.Entries))
+	m.gauge(c.desc.cacheUsed, float64(s.Bytes))
+}
+
+func (c *collector) upstream(m sender, u upstream.ServerStats) {
+	name := u.Server.String()
+	m.counter(c.desc.exchanges, u.Replies, name, "reply")
+	m.counter(c.desc.exchanges, u.Timeouts, name, "timeout")
+	m.counter(c.desc.exchanges, u.Refused, name, "refused")
+	m.counter(c.desc.exchanges, u.Network, name, "network")
+	m.counter(c.desc.exchanges, u.Local, name, "local")
+	m.counter(c.desc.exchanges, u.Abandoned, name, "abandoned")
+	m.counter(c.desc.discarded, u.Mismatched, name, "mismatched")
+	m.counter(c.desc.discarded, u.Malformed, name, "malformed")
+	m.gauge(c.desc.healthy, truth(u.Healthy), name)
+	buckets := map[float64]uint64{}
+	for i, bound := range upstream.RTTBounds() {
+		buckets[bound.Seconds()] = u.RTT.Buckets[i]
+	}
+	m <- prometheus.MustNewConstHistogram(c.desc.rtt, u.RTT.Count, time.Duration.Seconds(u.RTT.Sum), buckets, name)
+}
+
+// sender sends metrics.
+type sender chan<- prometheus.Metric
+
+func (m sender) counter(d *prometheus.Desc, n uint64, labels ...string) {
+	m <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+}
+
+func (m sender) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	m <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"sinkhole/blocklist"
+	"sinkhole/blocklist/format"
+	"sinkhole/configs"
+	"sinkhole/resolver"
+)
+
+// load reads the configuration; without a file, the embedded one.
+func load(file string) (*configs.Config, error) {
+	if file == "" {
+		return configs.Embedded()
+	}
+	return configs.Load(file)
+}
+
+// specs are the configured lists in the words of package blocklist.
+func specs(c *configs.Config) []blocklist.Spec {
+	var all []blocklist.Spec
+	for _, l := range c.Allow {
+		all = append(all, spec(l, true))
+	}
+	for _, l := range c.Lists {
+		all = append(all, spec(l, false))
+	}
+	return all
+}
+
+func spec(l configs.List, allow bool) blocklist.Spec {
+	return blocklist.Spec{
+		Name: l.Name, Source: l.Source, Allow: allow, Format: format.Kind(l.Format), Match: string(l.Match),
+		Action: action(l.Action), IPv4: sink(l.IPv4), IPv6: sink(l.IPv6),
+		Family: l.Family, Confidence: int8(l.Confidence), MinConfidence: int8(l.MinConfidence), EDE: edeCode(l.EDE),
+	}
+}
+
+// action of a word that the configuration has validated.
+func action(a configs.Action) format.Action {
+	if a == "" {
+		return format.Unstated
+	}
+	parsed, err := format.ParseAction(string(a))
+	if err != nil {
+		return format.Unstated
+	}
+	return parsed
+}
+
+func sink(s configs.Sink) blocklist.Sink {
+	switch s.Kind {
+	case configs.SinkAuto:
+		return blocklist.Sink{Mode: blocklist.SinkAuto}
+	case configs.SinkNone:
+		return blocklist.Sink{Mode: blocklist.SinkNone}
+	case configs.SinkAddress:
+		return blocklist.Sink{Mode: blocklist.SinkAddress, Addr: s.Addr}
+	}
+	return blocklist.Sink{Mode: blocklist.SinkInherit}
+}
+
+func edeCode(e configs.EDE) uint16 {
+	switch e {
+	case configs.EDEBlocked:
+		return dns.ExtendedErrorCodeBlocked
+	case configs.EDECensored:
+		return dns.ExtendedErrorCodeCensored
+	case configs.EDEFiltered:
+		return dns.ExtendedErrorCodeFiltered
+	case configs.EDEForged:
+		return dns.ExtendedErrorCodeForgedAnswer
+	}
+	return 0
+}
+
+// settings are what a reload may change of the resolver.
+func settings(c *configs.Config) resolver.Settings {
+	return resolver.Settings{
+		Allow: c.Clients.Allow, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
+		IPv4: sink(c.Sinkhole.IPv4), IPv6: sink(c.Sinkhole.IPv6), SinkholeTTL: c.Sinkhole.TTL, Explain: explainLevel(c.Sinkhole.Explain),
+	}
+}
+
+func explainLevel(e configs.Explain) resolver.Explain {
+	switch e {
+	case configs.ExplainCode:
+		return resolver.ExplainCode
+	case configs.ExplainFamily:
+		return resolver.ExplainFamily
+	case configs.ExplainFull:
+		return resolver.ExplainFull
+	}
+	return resolver.ExplainNone
+}
+
+// listOptions open the lists of a configuration without watching them.
+func listOptions(c *configs.Config) blocklist.Options {
+	return blocklist.Options{Specs: specs(c), DefaultAction: action(c.Sinkhole.Action), Embedded: embeddedList}
+}
+
+func embeddedList(name string) ([]byte, bool) {
+	if "embedded:"+name == configs.EmbeddedSample {
+		return configs.Sample(), true
+	}
+	return nil, false
+}
+
+// dualStack tells whether a wildcard IPv6 listener is to serve IPv4 too: unless
+// an IPv4 listener of its own has the same port.
+func dualStack(addr netip.AddrPort, all []netip.AddrPort) bool {
+	for _, other := range all {
+		if other.Addr().Is4() && other.Port() == addr.Port() {
+			return false
+		}
+	}
+	return true
+}

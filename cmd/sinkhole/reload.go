@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+)
+
+func newReload(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Make the running server read configuration and lists again",
+		Args:  arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var answer reloadAnswer
+			if err := ask(*file, http.MethodPost, "/reload", nil, &answer); err != nil {
+				return err
+			}
+			return printReload(cmd.OutOrStdout(), cmd.ErrOrStderr(), answer)
+		},
+	}
+}
+
+// printReload says what a reload did; a list that failed is a fault.
+func printReload(out, messages io.Writer, a reloadAnswer) error {
+	if a.Error != "" {
+		return errors.New(a.Error)
+	}
+	fmt.Fprintf(out, "%s indicators in force, %s added, %s removed, in %s\n",
+		humanize.Comma(int64(a.Indicators)), humanize.Comma(int64(a.Added)), humanize.Comma(int64(a.Removed)), a.Took)
+	if len(a.Changed) > 0 {
+		fmt.Fprintf(out, "changed: %s\n", strings.Join(a.Changed, ", "))
+	}
+	if len(a.Restart) > 0 {
+		fmt.Fprintf(messages, "sinkhole: these keys take effect at the next start: %s\n", strings.Join(a.Restart, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Failed)) {
+		fmt.Fprintf(messages, "sinkhole: list %s failed: %s\n", name, a.Failed[name])
+	}
+	if len(a.Failed) > 0 {
+		return &exitError{code: exitFault}
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"sinkhole/configs"
+)
+
+func newServe(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the resolver",
+		Long: "Runs the resolver until SIGTERM or SIGINT. SIGHUP reads configuration and lists again.\n" +
+			"Without -c it runs on the embedded reference configuration, which needs no root.",
+		Args: arguments(0, 0),
+		RunE: func(*cobra.Command, []string) error { return serve(*file) },
+	}
+}
+
+func serve(file string) error {
+	c, err := load(file)
+	if err != nil {
+		return err
+	}
+	// With one thread for Go code, work beside the path would hold up answers
+	// until it is preempted.
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	s, err := newServer(file, c)
+	if err != nil {
+		return err
+	}
+	s.serve()
+	if c.Log.Format == configs.LogConsole {
+		s.greet(os.Stderr)
+	}
+	return s.wait(signals)
+}
+
+// wait serves until a signal or a fault ends it.
+func (s *server) wait(signals <-chan os.Signal) error {
+	failed := s.failed()
+	for {
+		select {
+		case err := <-failed:
+			ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+			defer cancel()
+			_ = s.stop(ctx)
+			return err
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				go func() { _, _ = s.reload() }() // its outcome is logged
+				continue
+			}
+			return s.drain(sig, signals)
+		}
+	}
+}
+
+// drain tells balancers first, waits, and stops. A second signal does not wait.
+func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
+	s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("delay", s.started.Listen.ShutdownDelay))
+	s.notReady("stopping")
+	delay := time.After(s.started.Listen.ShutdownDelay)
+	for waiting := s.started.Listen.ShutdownDelay > 0; waiting; {
+		select {
+		case <-delay:
+			waiting = false
+		case again := <-signals:
+			waiting = again == syscall.SIGHUP
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	return s.stop(ctx)
+}
+
+// greet tells a person what runs, and what to try.
+func (s *server) greet(w io.Writer) {
+	p := s.lists.Policy()
+	var where []string
+	for _, a := range s.addresses() {
+		where = append(where, a.String())
+	}
+	fmt.Fprintf(w, "\nsinkhole %s answers DNS on %s (UDP and TCP)\n", versionText(), strings.Join(where, ", "))
+	fmt.Fprintf(w, "  %s indicators from %d lists; hits are written to %s\n", humanize.Comma(int64(p.Indicators())), len(s.lists.Status()), shortPath(s.started.Hits.Journal.Path))
+	for _, c := range s.consoles {
+		fmt.Fprintf(w, "  metrics and health on http://%s/metrics, /healthz, /readyz\n", c.Addr())
+	}
+	if name := p.Example(); name != "" {
+		at := s.addresses()[0]
+		fmt.Fprintf(w, "  try:   dig @%s -p %d %s\n", reachable(at.Addr()), at.Port(), name)
+		fmt.Fprintf(w, "  then:  sinkhole hits events\n")
+	}
+	fmt.Fprintln(w)
+}
+
+// reachable is an address to ask for a listener: loopback for a wildcard.
+func reachable(a netip.Addr) netip.Addr {
+	switch {
+	case !a.IsUnspecified():
+		return a
+	case a.Is4():
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.IPv6Loopback()
+}
+
+// shortPath is relative where that is shorter.
+func shortPath(path string) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(dir, path); err == nil && len(rel) < len(path) {
+		return rel
+	}
+	return path
+}
+
+// hostName names this resolver in its records.
+func hostName() string {
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return net.IPv4zero.String()
+}

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sinkhole/blocklist"
+	"sinkhole/configs"
+	"sinkhole/hits"
+	"sinkhole/hits/console"
+	"sinkhole/resolver"
+	"sinkhole/resolver/cache"
+	"sinkhole/resolver/upstream"
+)
+
+// server is the running resolver: its parts, wired.
+type server struct {
+	file  string
+	log   *zap.Logger
+	level zap.AtomicLevel
+
+	journal   *hits.Journal
+	lists     *blocklist.Lists
+	cache     *cache.Cache
+	forwarder *upstream.Forwarder
+	resolver  *resolver.Resolver
+	listeners []*resolver.Listener
+	consoles  []*console.Server
+	control   *control
+
+	state   atomic.Pointer[string] // why the server is not ready; nil: it is
+	serving atomic.Bool            // queries are answered: list updates run in the background
+	reloads sync.Mutex             // one reload at a time; guards config
+	config  *configs.Config        // in force
+	started *configs.Config        // at the start, for keys that need a restart
+}
+
+// newServer takes all that a server holds: the journal, the sockets, the lists.
+// What it has taken is given back by stop, also after an error.
+func newServer(file string, c *configs.Config) (*server, error) {
+	s := &server{file: file, config: c, started: c}
+	s.log, s.level = newLogger(c.Log)
+	s.notReady("starting")
+	err := s.open(c)
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+		defer cancel()
+		_ = s.stop(ctx)
+	}
+	return s, err
+}
+
+func (s *server) open(c *configs.Config) (err error) {
+	if s.journal, err = hits.Open(s.journalOptions(c)); err != nil {
+		return err
+	}
+	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory})
+	if s.forwarder, err = upstream.New(upstream.Options{
+		Servers: serverNames(c.Upstream.Servers), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
+	}); err != nil {
+		return err
+	}
+	s.resolver = resolver.New(resolver.Options{
+		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
+		Forward: s.forwarder.Exchange, NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
+		TTL: resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
+	})
+	if err = s.listen(c); err != nil {
+		return err
+	}
+	if err = s.openConsoles(c); err != nil {
+		return err
+	}
+	if s.control, err = listenControl(s); err != nil {
+		return err
+	}
+	return s.openLists(c)
+}
+
+func (s *server) journalOptions(c *configs.Config) hits.Options {
+	j := c.Hits.Journal
+	return hits.Options{
+		Dir: j.Path, RotateSize: j.RotateSize, RotateEvery: j.RotateEvery, Keep: j.Keep, KeepSize: j.KeepSize,
+		SyncEvery: j.SyncEvery, MergeAbove: j.MergeAbove,
+		Observer: hits.Observer{Name: hostName(), Version: versionText()}, Logger: s.log.Named("hits"),
+		Background: func(work func()) { go background(s.log, work) },
+	}
+}
+
+// listen binds the DNS listeners. One that cannot be had is an error where the
+// operator asked for it, and a warning where it stands in the defaults.
+func (s *server) listen(c *configs.Config) error {
+	for _, addr := range c.Listen.DNS {
+		l, err := s.resolver.Listen(addr, dualStack(addr, c.Listen.DNS))
+		switch {
+		case err == nil:
+			s.listeners = append(s.listeners, l)
+		case s.asked("listen.dns"):
+			return fmt.Errorf("listen.dns: cannot listen on %s: %w", addr, err)
+		default:
+			s.log.Warn("not listening there; set listen.dns to choose other addresses", zap.Stringer("address", addr), zap.Error(err))
+		}
+	}
+	if len(s.listeners) == 0 {
+		return fmt.Errorf("listen.dns: none of %v can be had: stop what listens there, or choose other addresses", c.Listen.DNS)
+	}
+	return nil
+}
+
+// asked tells whether a key was written by an operator.
+func (s *server) asked(key string) bool { return s.file != "" && s.config.Stated(key) }
+
+func (s *server) openConsoles(c *configs.Config) error {
+	own := c.Metrics.Listen.IsValid()
+	handler := metricsHandler(s)
+	open := func(key string, addr netip.AddrPort, withMetrics bool) error {
+		if !addr.IsValid() {
+			return nil
+		}
+		o := console.Options{Addr: addr, Ready: s.ready, Logger: s.log.Named("console")}
+		if withMetrics {
+			o.Metrics = handler
+		}
+		l, err := console.Listen(o)
+		switch {
+		case err == nil:
+			s.consoles = append(s.consoles, l)
+		case s.asked(key):
+			return fmt.Errorf("%s: cannot listen on %s: %w", key, addr, err)
+		default:
+			s.log.Warn("not listening there; set "+key+" to choose another address", zap.Stringer("address", addr), zap.Error(err))
+		}
+		return nil
+	}
+	return errors.Join(open("console.listen", c.Console.Listen, !own), open("metrics.listen", c.Metrics.Listen, true))
+}
+
+func (s *server) openLists(c *configs.Config) (err error) {
+	o := listOptions(c)
+	o.Watch, o.Logger = true, s.log.Named("lists")
+	o.Background = s.update
+	if s.lists, err = blocklist.Open(o); err != nil {
+		return err
+	}
+	if c.Guard.OnEmpty == configs.OnEmptyRefuse && !usable(s.lists.Status()) {
+		return errors.New("guard.on_empty is refuse, and no list could be used: see the messages above")
+	}
+	return nil
+}
+
+// update runs the update of the lists: out of the way of queries once there are
+// any.
+func (s *server) update(work func()) {
+	if s.serving.Load() {
+		background(s.log, work)
+		return
+	}
+	work()
+}
+
+func usable(lists []blocklist.Status) bool {
+	return slices.ContainsFunc(lists, func(l blocklist.Status) bool { return !l.Allow && l.State != blocklist.StateFailed })
+}
+
+// serve starts to answer.
+func (s *server) serve() {
+	for _, c := range s.consoles {
+		go c.Serve()
+	}
+	s.control.serve()
+	s.serving.Store(true)
+	for _, l := range s.listeners {
+		l.Serve()
+	}
+	s.state.Store(nil)
+}
+
+// failed gives the error of a listener that stopped by itself.
+func (s *server) failed() <-chan error {
+	merged := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		go func() { merged <- <-l.Failed() }()
+	}
+	return merged
+}
+
+func (s *server) notReady(why string) { s.state.Store(&why) }
+
+func (s *server) ready() error {
+	if why := s.state.Load(); why != nil {
+		return errors.New(*why)
+	}
+	return nil
+}
+
+// addresses are those that we listen on.
+func (s *server) addresses() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, l := range s.listeners {
+		all = append(all, l.Addr())
+	}
+	return all
+}
+
+// stopWithin is how long a stop may take after the shutdown delay.
+const stopWithin = 4 * time.Second
+
+// stop ends the service: sockets read empty and closed, hits written.
+func (s *server) stop(ctx context.Context) error {
+	var errs []error
+	s.notReady("stopping")
+	var stopping sync.WaitGroup
+	faults := make(chan error, len(s.listeners))
+	for _, l := range s.listeners {
+		stopping.Go(func() { faults <- l.Shutdown(ctx) })
+	}
+	stopping.Wait()
+	close(faults)
+	for err := range faults {
+		errs = append(errs, err)
+	}
+	if s.control != nil {
+		errs = append(errs, s.control.close())
+	}
+	if s.lists != nil {
+		errs = append(errs, s.lists.Close())
+	}
+	if s.forwarder != nil {
+		errs = append(errs, s.forwarder.Close())
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.Close(ctx))
+		s.logAccount()
+	}
+	for _, c := range s.consoles {
+		errs = append(errs, c.Shutdown(ctx))
+	}
+	_ = s.log.Sync()
+	return errors.Join(errs...)
+}
+
+func (s *server) logAccount() {
+	j := s.journal.Stats()
+	s.log.Info("hits accounted for", zap.Uint64("verdicts", j.Verdicts), zap.Uint64("journaled", j.Journaled),
+		zap.Uint64("queued", j.Queued), zap.Uint64("lost", j.Lost))
+}
+
+// reloadable are the keys that a reload puts in force; the others need a
+// restart.
+func reloadable(key string) bool {
+	switch key {
+	case "lists", "allow", "clients.allow", "clients.refuse", "log.level", "guard.on_empty":
+		return true
+	}
+	return strings.HasPrefix(key, "sinkhole.")
+}
+
+// reloaded is the outcome of a reload.
+type reloaded struct {
+	Update  blocklist.Update
+	Changed []string // keys put in force
+	Restart []string // keys that differ from those in force until a restart
+}
+
+// reload reads configuration and lists again. A configuration with faults
+// changes nothing.
+func (s *server) reload() (reloaded, error) {
+	s.reloads.Lock()
+	defer s.reloads.Unlock()
+	next, err := load(s.file)
+	if err != nil {
+		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
+		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
+	}
+	var r reloaded
+	for _, key := range configs.Changed(s.config, next) {
+		if reloadable(key) {
+			r.Changed = append(r.Changed, key)
+		}
+	}
+	for _, key := range configs.Changed(s.started, next) {
+		if !reloadable(key) {
+			r.Restart = append(r.Restart, key)
+		}
+	}
+	s.config = next
+	s.level.SetLevel(logLevel(next.Log.Level))
+	s.resolver.Configure(settings(next))
+	r.Update = s.lists.Configure(specs(next), action(next.Sinkhole.Action))
+	s.log.Info("reloaded", zap.Strings("changed", r.Changed), zap.Strings("restart_needed", r.Restart))
+	return r, nil
+}
+
+func serverNames(servers []configs.Server) []string {
+	var all []string
+	for _, s := range servers {
+		all = append(all, s.String())
+	}
+	return all
+}

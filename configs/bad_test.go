@@ -1,0 +1,414 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Each testdata/NAME.bad.yaml has one kind of mistake; want is each fault
+// without the file's name in front.
+func badFiles() map[string][]string {
+	return map[string][]string{
+		"allow_action": {
+			`4:13: allow[0].action: found nxdomain, but a match in allow always passes; leave the action out`,
+			`5:10: allow[0].ede: found a value, but a match in allow always passes; leave the key out`,
+		},
+		"allow_nobody": {
+			`2:10: clients.allow: found no prefix, so nobody could ask, expected at least one; to serve everyone write [0.0.0.0/0, "::/0"]`,
+		},
+		"anchor": {
+			`1:8: found an anchor (&), which is not read here; write the value out, or quote a value that begins with &`,
+			`4:12: found an alias (*), which is not read here; write the value out, or quote a value that begins with *, as in "*.txt"`,
+		},
+		"binary": {
+			`1:3: found the control character 0x03, expected text; is this another file?`,
+		},
+		"bom_crlf": {
+			`2:10: log.level: found "loud", expected one of debug, info, warn, error`,
+		},
+		"bool": {
+			`2:13: cache.prefetch: found "false", expected true or false, without quotes`,
+		},
+		"cache_memory": {
+			`2:11: cache.memory: found 64, expected at least 1MiB`,
+		},
+		"console_open": {
+			`2:11: console.listen: found [::]:8080, which other machines can reach, and its pages would show hits without authentication (console.tokens_file); use a loopback address, and metrics.listen for /metrics, /healthz and /readyz`,
+		},
+		"continued_value": {
+			`3:5: found a value that runs on into the next line; check the indentation of that line, or put quotes around the value`,
+		},
+		"control_character": {
+			`3:11: hits.journal.path: found "a\x00b" with a control character, expected one line of text`,
+		},
+		"directive": {
+			`1:1: found a directive (%), which is not read here; leave it out, or quote a value that begins with %`,
+		},
+		"duplicate_key": {
+			`4:3: cache.memory: stands twice, first on line 2; keep one`,
+			`5:1: cache: stands twice, first on line 1; keep one`,
+		},
+		"duration": {
+			`2:12: upstream.timeout: found 2 without a unit, expected a number with its unit, as in "500ms", "2s", "15m", "24h", "90d" or "1w"; did you mean 2s?`,
+			`4:12: cache.min_ttl: found "5 minutes", expected a number with its unit, as in "500ms", "2s", "15m", "24h", "90d" or "1w"`,
+			`5:12: cache.max_ttl: found "-1h", expected a duration that is not below zero`,
+		},
+		"enum": {
+			`2:11: clients.refuse: found "anwser", expected one of answer, drop; did you mean "answer"?`,
+			`4:12: sinkhole.explain: found "all", expected one of none, code, family, full`,
+		},
+		"glob_unquoted": {
+			`3:13: found an alias (*), which is not read here; write the value out, or quote a value that begins with *, as in "*.txt"`,
+		},
+		"ipv6_brackets": {
+			`3:7: listen.dns[0]: found a list, expected one value; an IPv6 address needs quotes, as in "[::1]:53"`,
+		},
+		"journal": {
+			`3:11: hits.journal.path: found no directory, expected one, as in: path: data/hits; hits are what this resolver is for`,
+			`4:18: hits.journal.rotate_size: found 1KiB, expected at least 1MiB`,
+			`5:19: hits.journal.rotate_every: found 0s, expected at least 60s`,
+			`6:17: hits.journal.sync_every: found 0s, expected from 10ms to 60s`,
+			`7:18: hits.journal.merge_above: found 0, expected at least 1`,
+		},
+		"journal_keep": {
+			`4:11: hits.journal.keep: found hits.journal.keep 24h below hits.journal.rotate_every 2d, expected it not to be below`,
+			`5:16: hits.journal.keep_size: found hits.journal.keep_size 1MiB below hits.journal.rotate_size 256MiB, expected it not to be below`,
+		},
+		"just_text": {
+			`1:1: found "hello", expected keys such as "listen:" at the beginning of a line`,
+		},
+		"list_confidence": {
+			`4:17: lists[0].confidence: found 101, expected a whole number from 0 to 100`,
+			`5:21: lists[0].min_confidence: found -1, expected a whole number from 0 to 100`,
+		},
+		"list_in_list": {
+			`3:7: found a list directly in a list, which no key takes; keep one "-"`,
+		},
+		"list_names": {
+			`2:5: lists[0].name: found no name, expected one, as in: name: operation-secure`,
+			`3:11: lists[1].name: found "a b", expected at most 64 letters, digits, dots, dashes and underscores`,
+			`8:11: allow[0].name: found "c" twice, first on line 5, expected each list to have a name of its own`,
+		},
+		"list_not_a_mapping": {
+			`2:5: lists[0]: found "a.txt", expected keys in it: name, source, format, match, action, ipv4, ipv6, family, confidence, min_confidence, ede, expires, refresh, auth, tsig`,
+		},
+		"list_source": {
+			`2:5: lists[0].source: found no source, expected a path or glob, as in: source: lists/operation-secure.csv`,
+			`4:13: lists[1].source: found "embedded:other", expected "embedded:sample", the only embedded list`,
+			`6:13: lists[2].source: found "file:///etc/list.txt", expected a path without file://; write "/etc/list.txt"`,
+			`8:13: lists[3].source: found "ftp://lists.example/d", expected a path or glob`,
+			`10:13: lists[4].source: found "lists/[a-.txt", expected a path or glob; a bracket in it is not closed`,
+		},
+		"listener": {
+			`2:9: listen.dns[0]: found "127.0.0.1" without a port, expected address:port, as in "127.0.0.1:5300", "[::1]:5300" or ":53"; did you mean "127.0.0.1:53"?`,
+			`2:22: listen.dns[1]: found "::1" without a port, expected address:port, as in "127.0.0.1:5300", "[::1]:5300" or ":53"; did you mean "[::1]:53"?`,
+			`2:29: listen.dns[2]: found "dns.example:53", expected address:port, as in "127.0.0.1:5300", "[::1]:5300" or ":53"; a listener is given by its address, not its name`,
+			`2:47: listen.dns[3]: found "127.0.0.1:dns" with port "dns", expected a port from 0 to 65535`,
+			`2:64: listen.dns[4]: found "127.0.0.1:70000" with port "70000", expected a port from 0 to 65535`,
+			`2:83: listen.dns[5]: found "[ff02::fb]:53", a multicast address, expected address:port, as in "127.0.0.1:5300", "[::1]:5300" or ":53"`,
+			`2:100: listen.dns[6]: found "", expected a value; leave the entry out`,
+		},
+		"listener_twice": {
+			`2:25: listen.dns[1]: found 127.0.0.1:53 twice, expected each listener once`,
+		},
+		"long_value": {
+			`2:12: hits.webhook: found a value of 1025 characters, expected at most 1024`,
+		},
+		"mapping_for_list": {
+			`2:3: lists: found a mapping, expected a list; begin each entry with "- "`,
+		},
+		"merge_key": {
+			`2:3: found a merge key (<<), which is not read here; write the keys out`,
+		},
+		"nat64": {
+			`2:11: upstream.nat64[0]: found 64:ff9b::/97, expected an IPv6 prefix of length 32, 40, 48, 56, 64 or 96 (RFC 6052)`,
+			`2:27: upstream.nat64[1]: found 10.0.0.0/32, expected an IPv6 prefix of length 32, 40, 48, 56, 64 or 96 (RFC 6052)`,
+			`2:40: upstream.nat64[2]: found 2001:db8:0:0:ff00::/96, expected bits 64 to 71 to be zero (RFC 6052 section 2.2)`,
+		},
+		"nesting": {
+			`1:24: found brackets nested 16 deep, which no key needs; close them`,
+		},
+		"no_listener": {
+			`2:8: listen.dns: found no listener, expected at least one, as in ["127.0.0.1:5300"]`,
+		},
+		"no_server": {
+			`2:12: upstream.servers: found no server, expected at least one, as in [system] or ["192.0.2.53"]`,
+		},
+		"not_a_mapping": {
+			`1:1: found a list, expected keys such as "listen:" at the beginning of a line`,
+		},
+		"not_utf8": {
+			`2:15: found the byte 0xff, expected text in UTF-8; save the file as UTF-8`,
+		},
+		"nothing_for_list": {
+			`1:7: lists: found nothing, expected a list; write [] for an empty one, or leave the key out`,
+			`4:8: listen.dns: found nothing, expected a list; write [] for an empty one, or leave the key out`,
+		},
+		"nothing_for_value": {
+			`2:10: cache.memory: found nothing, expected a value; leave the key out for its default`,
+			`3:12: cache.max_ttl: found nothing, expected a value; leave the key out for its default`,
+		},
+		"number": {
+			`3:18: hits.journal.merge_above: found "many", expected a whole number`,
+		},
+		"pages_dns": {
+			`2:11: metrics.listen: found 127.0.0.1:5300, which listen.dns has too; choose another port`,
+		},
+		"pages_twice": {
+			`4:11: metrics.listen: found 127.0.0.1:8080, which console.listen has too; leave it at "", the console serves /metrics then`,
+		},
+		"percent": {
+			`2:17: guard.shrink_limit: found 50 without the sign, expected a whole percentage from 0% to 100%; did you mean 50%?`,
+		},
+		"prefix": {
+			`2:11: clients.allow[0]: found "10.0.0.0/33", expected an address or a prefix, as in "192.0.2.7", "10.0.0.0/8" or "2001:db8::/32"`,
+			`2:24: clients.allow[1]: found "10.0.0.1/8" with bits set beyond its length, expected 10.0.0.0/8, or 10.0.0.1 for the one address`,
+			`2:36: clients.allow[2]: found "::ffff:10.0.0.0/104", an IPv4 prefix in IPv6 form, expected it in IPv4 form`,
+			`2:59: clients.allow[3]: found "everyone", expected an address or a prefix, as in "192.0.2.7", "10.0.0.0/8" or "2001:db8::/32"`,
+		},
+		"reserved_character": {
+			`3:11: not valid YAML: '@' is a reserved character; put quotes around the value`,
+		},
+		"scalar_for_list": {
+			`2:8: listen.dns: found "127.0.0.1:53", expected a list; write ["127.0.0.1:53"]`,
+			`3:8: lists: found "a.txt", expected a list; begin each entry with "- "`,
+		},
+		"scalar_for_section": {
+			`1:8: cache: found "64MiB", expected keys in it: memory, min_ttl, max_ttl, negative_ttl, serve_stale, prefetch`,
+			`2:7: hits: found a list, expected keys in it: journal, names, geo, inventory, identity, syslog, dnstap, webhook, stream`,
+		},
+		"section_for_scalar": {
+			`2:10: log.level: found a mapping, expected one value`,
+		},
+		"server": {
+			`2:13: upstream.servers[0]: found "sytem", expected system, IP or IP:port; a server is given by its address, not its name; did you mean "system"?`,
+			`2:20: upstream.servers[1]: found "dns.example", expected system, IP or IP:port; a server is given by its address, not its name`,
+			`2:33: upstream.servers[2]: found "192.0.2.53:0", expected a port from 1 to 65535`,
+			`2:47: upstream.servers[3]: found "0.0.0.0", expected the address of one server`,
+			`2:56: upstream.servers[4]: found "192.0.2.300", expected system, IP or IP:port, as in "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"`,
+			`2:69: upstream.servers[5]: found "udp://192.0.2.53", expected system, IP, IP:port, tls://IP#name, https://host/path or quic://IP#name`,
+			`2:87: upstream.servers[6]: found "tls://192.0.2.53" without the certificate's name, expected tls://IP[:port]#name`,
+		},
+		"server_twice": {
+			`2:25: upstream.servers[1]: found 192.0.2.53:53 twice, expected each server once`,
+		},
+		"several": {
+			`2:9: listen.dns[0]: found "127.0.0.1" without a port, expected address:port, as in "127.0.0.1:5300", "[::1]:5300" or ":53"; did you mean "127.0.0.1:53"?`,
+			`4:11: cache.memory: found "lots", expected a size, as in "64MiB", "20GiB", "500MB" or a whole number of bytes`,
+			`6:10: log.level: found "loud", expected one of debug, info, warn, error`,
+		},
+		"sink_auto": {
+			`2:25: sinkhole.ipv4: found auto, its default (the address that the client asked), which holds only while every listener is on loopback, and listen.dns has 192.0.2.53:53; set an address, none, or another action`,
+			`4:9: sinkhole.ipv6: found auto (the address that the client asked), which holds only while every listener is on loopback, and listen.dns has 192.0.2.53:53; set an address, none, or another action`,
+		},
+		"sink_auto_list": {
+			`9:11: lists[0].ipv4: found auto (the address that the client asked), which holds only while every listener is on loopback, and listen.dns has 192.0.2.53:53; set an address, none, or another action`,
+		},
+		"sink_family": {
+			`2:9: sinkhole.ipv4: found 2001:db8::1, expected one IPv4 address; IPv6 addresses belong to sinkhole.ipv6`,
+			`3:9: sinkhole.ipv6: found 192.0.2.1, expected an IPv6 address; IPv4 addresses belong to sinkhole.ipv4`,
+			`7:11: lists[0].ipv4: found 192.0.2.0/24, expected one IPv4 address; IPv6 addresses belong to lists[0].ipv6`,
+		},
+		"sink_word": {
+			`2:9: sinkhole.ipv4: found "atuo", expected an address without a port, none or auto; did you mean "auto"?`,
+			`3:9: sinkhole.ipv6: found "", expected an address, none or auto`,
+		},
+		"size": {
+			`2:11: cache.memory: found "64M", expected a size, as in "64MiB", "20GiB", "500MB" or a whole number of bytes`,
+			`5:18: hits.journal.rotate_size: found "99999999999GiB", expected less than 8 EiB`,
+			`6:16: hits.journal.keep_size: found "-1", expected a size that is not below zero`,
+		},
+		"syntax_bracket": {
+			`3:3: not valid YAML: ',' or ']' must be specified`,
+		},
+		"syntax_indent": {
+			`2:8: found a value that runs on into the next line; check the indentation of that line, or put quotes around the value`,
+		},
+		"syntax_ipv6": {
+			`3:12: not valid YAML: value is not allowed in this context; an IPv6 address with a port needs quotes, as in "[::1]:53"`,
+		},
+		"syntax_quote": {
+			`2:10: not valid YAML: could not find end character of double-quoted text`,
+		},
+		"syntax_tab": {
+			`2:1: not valid YAML: found character '\t' that cannot start any token; indent with spaces`,
+		},
+		"tag": {
+			`2:11: found a tag (!), which is not read here; leave it out, or quote a value that begins with !`,
+		},
+		"text_as_number": {
+			`4:13: lists[0].family: found the number 404, expected text; put it in quotes: "404"`,
+		},
+		"ttl_fraction": {
+			`2:8: sinkhole.ttl: found 1.5s, expected whole seconds, at most 2147483647`,
+		},
+		"ttl_order": {
+			`2:12: cache.min_ttl: found cache.min_ttl 2h above cache.max_ttl 1h, expected it not to be above`,
+		},
+		"two_documents": {
+			`2:1: found a second document (---), expected one; keep one in the file`,
+		},
+		"unbuilt": {
+			`2:8: listen.tls: DNS over TLS is not built yet in this version; leave it at []`,
+			`3:10: listen.https: DNS over HTTPS is not built yet in this version; leave it at []`,
+			`4:9: listen.quic: DNS over QUIC is not built yet in this version; leave it at []`,
+			`5:16: listen.certificate: listening with encryption is not built yet in this version; leave it at ""`,
+			`6:8: listen.key: listening with encryption is not built yet in this version; leave it at ""`,
+			`7:24: listen.proxy_protocol_from: the PROXY protocol is not built yet in this version; leave it at []`,
+			`9:15: clients.forwarders: believing the client identity that forwarders send is not built yet in this version; leave it at []`,
+			`10:13: clients.expected: marking expected clients is not built yet in this version; leave it at []`,
+			`11:36: clients.rate_limit.queries_per_second: rate limiting is not built yet in this version; leave it at 0`,
+			`11:48: clients.rate_limit.burst: rate limiting is not built yet in this version; leave it at 0`,
+			`11:65: clients.rate_limit.ipv4_prefix: rate limiting is not built yet in this version; leave it at 32`,
+			`11:82: clients.rate_limit.ipv6_prefix: rate limiting is not built yet in this version; leave it at 56`,
+			`13:3: groups: groups of clients are not built yet in this version; leave it at []`,
+			`15:27: upstream.servers[1]: encryption to upstream servers is not built yet in this version; leave it at system, IP or IP:port`,
+			`15:59: upstream.servers[2]: encryption to upstream servers is not built yet in this version; leave it at system, IP or IP:port`,
+			`15:92: upstream.servers[3]: encryption to upstream servers is not built yet in this version; leave it at system, IP or IP:port`,
+			`16:13: upstream.strategy: choosing among upstream servers is not built yet in this version; leave it at ordered`,
+			`17:14: upstream.bootstrap: finding upstream servers by name is not built yet in this version; leave it at []`,
+			`18:10: upstream.zones: forwarding by zone is not built yet in this version; leave it at {}`,
+			`19:11: upstream.rebind: protection against rebinding is not built yet in this version; leave it at allow`,
+			`21:16: cache.serve_stale: serving stale answers is not built yet in this version; leave it at 0s`,
+			`22:13: cache.prefetch: prefetching is not built yet in this version; leave it at false`,
+			`24:11: local.bypass: answering for browsers' bypass names is not built yet in this version; leave it at []`,
+			`26:9: sinkhole.ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
+			`29:13: lists[0].source: fetching lists is not built yet in this version; leave it at a path or glob`,
+			`30:13: lists[0].format: this format is not built yet in this version; leave it at auto, domains, hosts, rpz or csv`,
+			`31:11: lists[0].ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
+			`32:14: lists[0].expires: expiry of unseen indicators is not built yet in this version; leave it at 0s`,
+			`33:14: lists[0].refresh: fetching lists is not built yet in this version; leave it at 1h`,
+			`34:20: lists[0].auth.header: fetching lists is not built yet in this version; leave it at ""`,
+			`34:40: lists[0].auth.secret_file: fetching lists is not built yet in this version; leave it at ""`,
+			`35:18: lists[0].tsig.name: zone transfer is not built yet in this version; leave it at ""`,
+			`35:32: lists[0].tsig.algorithm: zone transfer is not built yet in this version; leave it at hmac-sha256`,
+			`35:58: lists[0].tsig.secret_file: zone transfer is not built yet in this version; leave it at ""`,
+			`36:23: lists[1].source: fetching lists is not built yet in this version; leave it at a path or glob`,
+			`38:23: allow[0].source: fetching lists is not built yet in this version; leave it at a path or glob`,
+			`38:61: allow[0].format: this format is not built yet in this version; leave it at auto, domains, hosts, rpz or csv`,
+			`39:13: allow_file: allowing from the console is not built yet in this version; leave it at ""`,
+			`41:12: guard.protect: the guard against dangerous entries is not built yet in this version; leave it at []`,
+			`42:10: guard.files: the guard against dangerous entries is not built yet in this version; leave it at []`,
+			`43:9: guard.hold: holding entries for approval is not built yet in this version; leave it at []`,
+			`44:17: guard.shrink_limit: holding lists that shrink is not built yet in this version; leave it at 100%`,
+			`46:10: hits.names: naming client addresses is not built yet in this version; leave it at []`,
+			`47:8: hits.geo: locating client addresses is not built yet in this version; leave it at []`,
+			`48:14: hits.inventory: the inventory of machines is not built yet in this version; leave it at ""`,
+			`49:13: hits.identity: hiding client addresses is not built yet in this version; leave it at full`,
+			`50:11: hits.syslog: sending hits by syslog is not built yet in this version; leave it at ""`,
+			`51:11: hits.dnstap: sending hits by dnstap is not built yet in this version; leave it at ""`,
+			`52:12: hits.webhook: the webhook is not built yet in this version; leave it at ""`,
+			`53:11: hits.stream: sending hits to a stream is not built yet in this version; leave it at ""`,
+			`55:9: landing.http: the landing is not built yet in this version; leave it at []`,
+			`56:8: landing.tls: the landing is not built yet in this version; leave it at []`,
+			`57:8: landing.tcp: the landing is not built yet in this version; leave it at []`,
+			`59:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
+			`60:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
+			`61:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
+		},
+		"unknown_key": {
+			`2:3: hits.jurnal: unknown key; did you mean "journal"?`,
+		},
+		"unknown_key_dotted": {
+			`1:1: hits.journal.path: unknown key; write it nested, as in hits: {journal: {path: ...}}`,
+		},
+		"unknown_key_elsewhere": {
+			`1:1: journal: unknown key; it belongs elsewhere: hits.journal`,
+			`4:3: cache.strategy: unknown key; it belongs elsewhere: upstream.strategy`,
+		},
+		"unknown_key_far": {
+			`2:3: log.color: unknown key; expected one of level, format`,
+		},
+		"unknown_key_in_list": {
+			`4:5: lists[0].fmt: unknown key; expected one of name, source, format, match, action, ipv4, ipv6, family, confidence, min_confidence, ede, expires, refresh, auth, tsig`,
+			`5:5: lists[0].formats: unknown key; did you mean "format"?`,
+		},
+		"upstream_self": {
+			`4:13: upstream.servers[0]: found 127.0.0.1:53, which is this resolver's own listener 127.0.0.1:53 (listen.dns): every query would be forwarded to itself; name another server`,
+			`4:24: upstream.servers[1]: found 127.0.0.2:5300, which is this resolver's own listener [::]:5300 (listen.dns): every query would be forwarded to itself; name another server`,
+			`4:42: upstream.servers[2]: found [::1]:5300, which is this resolver's own listener [::]:5300 (listen.dns): every query would be forwarded to itself; name another server`,
+		},
+		"upstream_timeout": {
+			`2:12: upstream.timeout: found 0s, expected from 1ms to 60s`,
+		},
+	}
+}
+
+func TestBadFiles(t *testing.T) {
+	for name, want := range badFiles() {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("testdata", name+".bad.yaml")
+			c, err := Load(path)
+			faults, ok := err.(Faults)
+			if !ok || c != nil {
+				t.Fatalf("Load gave %v and error %v, want no configuration and Faults", c, err)
+			}
+			got := strings.Split(faults.Error(), "\n")
+			for i, line := range got {
+				got[i] = strings.TrimPrefix(line, path+":")
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+			}
+		})
+	}
+}
+
+func TestBadFilesAreAllExpected(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.bad.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("found %d bad files, error %v", len(paths), err)
+	}
+	files := badFiles()
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".bad.yaml")
+		if files[name] == nil {
+			t.Errorf("%s: no expected faults", path)
+		}
+	}
+}
+
+// Every key whose part is not built is refused somewhere in unbuilt.bad.yaml.
+func TestUnbuiltKeysAreRefused(t *testing.T) {
+	_, err := Load(filepath.Join("testdata", "unbuilt.bad.yaml"))
+	faults, _ := err.(Faults)
+	refused := make(map[string]bool)
+	for _, f := range faults {
+		if strings.Contains(f.Message, "not built yet in this version; leave it at ") {
+			refused[schemaKey(f.Key)] = true
+		}
+	}
+	known := make(map[string]bool)
+	for _, f := range schema() {
+		known[f.schema] = true
+	}
+	for _, row := range unbuiltKeys() {
+		if !refused[row.key] {
+			t.Errorf("%s: not refused", row.key)
+		}
+		if !known[strings.TrimSuffix(row.key, "[]")] {
+			t.Errorf("%s: no such key", row.key)
+		}
+	}
+}
+
+// The off value of each key whose part is not built is its default.
+func TestUnbuiltKeysAtTheirDefaults(t *testing.T) {
+	data, err := os.ReadFile("sinkhole.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse("sinkhole.yaml", data, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range unbuiltKeys() {
+		key := strings.TrimSuffix(strings.Replace(row.key, "lists[]", "lists[0]", 1), "[]")
+		if !c.Stated(key) {
+			t.Errorf("%s: the reference does not state it", key)
+		}
+	}
+}

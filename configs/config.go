@@ -1,0 +1,197 @@
+// Package configs is the configuration: its schema, its defaults, strict
+// loading with a position for every fault, the reference file (embedded) and
+// the examples. Only cmd/sinkhole imports it; every other package takes an
+// Options struct of its own.
+package configs
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the whole configuration. Each exported field is a key of the file:
+// its name is in the yaml tag, its meaning, for the reference table, in the doc
+// tag. An int64 is a number of bytes. A Config is not changed after loading.
+type Config struct {
+	Listen    Listen   `yaml:"listen"`
+	Clients   Clients  `yaml:"clients"`
+	Groups    []Group  `yaml:"groups" doc:"which clients have which lists, and in which mode; the first match wins, other clients have all lists"`
+	Upstream  Upstream `yaml:"upstream"`
+	Cache     Cache    `yaml:"cache"`
+	Local     Local    `yaml:"local"`
+	Sinkhole  Sinkhole `yaml:"sinkhole"`
+	Lists     []List   `yaml:"lists" doc:"the threat lists; earlier ones win"`
+	Allow     []List   `yaml:"allow" doc:"lists of what is never blocked, in the same form as lists (action, ipv4, ipv6 and ede have no meaning here); a match here always wins"`
+	AllowFile string   `yaml:"allow_file" doc:"where allow entries made in the console are kept"`
+	Guard     Guard    `yaml:"guard"`
+	Hits      Hits     `yaml:"hits"`
+	Landing   Landing  `yaml:"landing"`
+	Console   Console  `yaml:"console"`
+	Metrics   Metrics  `yaml:"metrics"`
+	Log       Log      `yaml:"log"`
+
+	source source
+}
+
+// Listen is where queries come in.
+type Listen struct {
+	DNS               []netip.AddrPort `yaml:"dns" doc:"UDP and TCP listeners, address:port; :53 is every address of both families"`
+	TLS               []netip.AddrPort `yaml:"tls" doc:"DNS over TLS listeners"`
+	HTTPS             []netip.AddrPort `yaml:"https" doc:"DNS over HTTPS listeners, HTTP/2 and HTTP/3, path /dns-query"`
+	QUIC              []netip.AddrPort `yaml:"quic" doc:"DNS over QUIC listeners"`
+	Certificate       string           `yaml:"certificate" doc:"PEM file of the certificate for tls, https and quic; reloaded when it changes"`
+	Key               string           `yaml:"key" doc:"PEM file of its private key"`
+	ProxyProtocolFrom []netip.Prefix   `yaml:"proxy_protocol_from" doc:"load balancers that must send a PROXY header (v1 on TCP only, v2 on both)"`
+	ShutdownDelay     time.Duration    `yaml:"shutdown_delay" doc:"how long /readyz fails before the sockets close"`
+}
+
+// Clients is who may ask.
+type Clients struct {
+	Allow      []netip.Prefix `yaml:"allow" doc:"addresses and prefixes that may ask"`
+	Refuse     Refuse         `yaml:"refuse" doc:"what everyone else gets: answer (REFUSED) or drop"`
+	Forwarders []netip.Prefix `yaml:"forwarders" doc:"resolvers that ask for others; their EDNS client identity is believed"`
+	Expected   []netip.Prefix `yaml:"expected" doc:"mail gateways, crawlers and sandboxes that look up bad names for a living: hits marked, no machine"`
+	RateLimit  RateLimit      `yaml:"rate_limit"`
+}
+
+// RateLimit bounds the queries of one client prefix.
+type RateLimit struct {
+	QueriesPerSecond int `yaml:"queries_per_second" doc:"queries a second that one client prefix may ask; 0: no limit"`
+	Burst            int `yaml:"burst" doc:"queries that it may ask at once beyond that"`
+	IPv4Prefix       int `yaml:"ipv4_prefix" doc:"prefix length that counts as one IPv4 client"`
+	IPv6Prefix       int `yaml:"ipv6_prefix" doc:"prefix length that counts as one IPv6 client"`
+}
+
+// Group is a set of clients with its own lists.
+type Group struct {
+	Name    string   `yaml:"name" doc:"name of the group"`
+	Clients []string `yaml:"clients" doc:"prefixes, or files of them"`
+	Lists   []string `yaml:"lists" doc:"names of the lists that hold for them"`
+	Mode    Mode     `yaml:"mode" doc:"enforce, observe or off"`
+}
+
+// Upstream is where queries are forwarded to.
+type Upstream struct {
+	Servers   []Server            `yaml:"servers" doc:"resolvers that answer what is not listed: system (those of /etc/resolv.conf), IP, IP:port, tls://IP[:port]#name, https://host/path or quic://IP[:port]#name"`
+	Strategy  Strategy            `yaml:"strategy" doc:"which server is asked first: ordered, fastest or random"`
+	Timeout   time.Duration       `yaml:"timeout" doc:"how long one server has for its answer"`
+	Bootstrap []Server            `yaml:"bootstrap" doc:"resolvers that find the names in https:// and tls:// servers"`
+	Zones     map[string][]Server `yaml:"zones" doc:"zones with servers of their own"`
+	Rebind    Rebind              `yaml:"rebind" doc:"public names that point into private address space: allow or strip"`
+	NAT64     []netip.Prefix      `yaml:"nat64" doc:"NAT64 prefixes (RFC 6052): an AAAA answer in one is judged by the IPv4 address in it too"`
+}
+
+// Cache keeps upstream answers.
+type Cache struct {
+	Memory      int64         `yaml:"memory" doc:"bound of the cache"`
+	MinTTL      time.Duration `yaml:"min_ttl" doc:"answers are kept at least this long"`
+	MaxTTL      time.Duration `yaml:"max_ttl" doc:"and at most this long"`
+	NegativeTTL time.Duration `yaml:"negative_ttl" doc:"negative answers are kept at most this long (RFC 2308)"`
+	ServeStale  time.Duration `yaml:"serve_stale" doc:"how long after expiry an answer may still be given when no upstream answers (RFC 8767); 0s: never"`
+	Prefetch    bool          `yaml:"prefetch" doc:"ask again for popular names shortly before they expire"`
+}
+
+// Local is what is answered here whatever lists and upstreams say.
+type Local struct {
+	Bypass []Bypass `yaml:"bypass" doc:"doh-canary, private-relay: answered NXDOMAIN so that browsers keep asking us"`
+}
+
+// Sinkhole is what a query for a listed name gets.
+type Sinkhole struct {
+	Action  Action        `yaml:"action" doc:"sinkhole (an address of ours), nxdomain, nodata, refused, drop, tcp-only, passthru or log"`
+	IPv4    Sink          `yaml:"ipv4" doc:"address given for A: an address, none (NODATA) or auto (the address that the client asked; on loopback only)"`
+	IPv6    Sink          `yaml:"ipv6" doc:"address given for AAAA: an address, a prefix (each hit its own address from it), none or auto"`
+	TTL     time.Duration `yaml:"ttl" doc:"TTL of the answer"`
+	Explain Explain       `yaml:"explain" doc:"what the extended error (EDE, RFC 8914) tells the client: none, code, family or full"`
+}
+
+// List is one threat list, or one list of what is allowed.
+type List struct {
+	Name          string        `yaml:"name" doc:"name of the list, as hits and commands show it; required"`
+	Source        string        `yaml:"source" doc:"path, glob, https:// URL or rpz://primary:port/zone; required"`
+	Format        Format        `yaml:"format" doc:"auto (by content), domains, hosts, adblock, dnsmasq, unbound, bind, dnscrypt, rpz, csv, stix, misp, threatfox or urlhaus"`
+	Match         Match         `yaml:"match" doc:"subtree (the name and all below it) or exact; empty: what the notation means (exact for hosts, subtree for plain names; RPZ, wildcard and adblock say it themselves)"`
+	Action        Action        `yaml:"action" doc:"action for the whole list; empty: as the entry states, else sinkhole.action"`
+	IPv4          Sink          `yaml:"ipv4" doc:"sinkhole address of this list; empty: sinkhole.ipv4"`
+	IPv6          Sink          `yaml:"ipv6" doc:"sinkhole address of this list; empty: sinkhole.ipv6"`
+	Family        string        `yaml:"family" doc:"malware family, for lists that name none"`
+	Confidence    int           `yaml:"confidence" doc:"0-100, for entries that state none; 0: unknown"`
+	MinConfidence int           `yaml:"min_confidence" doc:"0-100; entries below it are left out"`
+	EDE           EDE           `yaml:"ede" doc:"extended error of this list: blocked, censored, filtered or forged; empty: forged with an address, else blocked"`
+	Expires       time.Duration `yaml:"expires" doc:"an indicator unseen for longer is dropped; 0s: never"`
+	Refresh       time.Duration `yaml:"refresh" doc:"how often a URL is fetched"`
+	Auth          Auth          `yaml:"auth"`
+	TSIG          TSIG          `yaml:"tsig"`
+}
+
+// Auth is the header that a list's URL asks for.
+type Auth struct {
+	Header     string `yaml:"header" doc:"name of the HTTP header that carries the secret"`
+	SecretFile string `yaml:"secret_file" doc:"file with the secret"`
+}
+
+// TSIG is the key of a zone transfer.
+type TSIG struct {
+	Name       string        `yaml:"name" doc:"name of the transfer key"`
+	Algorithm  TSIGAlgorithm `yaml:"algorithm" doc:"hmac-sha256 or hmac-sha512"`
+	SecretFile string        `yaml:"secret_file" doc:"file with the key in base64"`
+}
+
+// Guard keeps dangerous list entries and updates out.
+type Guard struct {
+	Protect     []Protect `yaml:"protect" doc:"public-suffixes, platforms: an entry that would block one of these whole is refused"`
+	Files       []string  `yaml:"files" doc:"files of names and prefixes of the operator's own to protect likewise"`
+	Hold        []string  `yaml:"hold" doc:"files of popular names: such an entry waits for sinkhole lists approve"`
+	ShrinkLimit Percent   `yaml:"shrink_limit" doc:"a list that lost more than this since its last good copy is held; 100%: never"`
+	OnEmpty     OnEmpty   `yaml:"on_empty" doc:"a start without any usable list: serve or refuse"`
+}
+
+// Hits is what becomes of a hit.
+type Hits struct {
+	Journal   Journal  `yaml:"journal"`
+	Names     []string `yaml:"names" doc:"DHCP lease files and CSV files that say who a client address, or a CGNAT port block, is"`
+	Geo       []string `yaml:"geo" doc:"MaxMind-format databases: ASN, country"`
+	Inventory string   `yaml:"inventory" doc:"SQLite file or postgres:// address of the inventory of infected machines; empty: none"`
+	Identity  Identity `yaml:"identity" doc:"what is written of a client, everywhere: full, truncate (/24, /48) or pseudonym (keyed)"`
+	Syslog    string   `yaml:"syslog" doc:"udp://, tcp:// or tls:// address of a syslog receiver (RFC 5424)"`
+	Dnstap    string   `yaml:"dnstap" doc:"unix:// or tcp:// address of a dnstap receiver"`
+	Webhook   string   `yaml:"webhook" doc:"https:// URL told once of each new machine or raised evidence"`
+	Stream    string   `yaml:"stream" doc:"nats:// address of a JetStream server, for several resolvers"`
+}
+
+// Journal is the append-only record of hits.
+type Journal struct {
+	Path        string        `yaml:"path" doc:"directory of the hit journal"`
+	RotateSize  int64         `yaml:"rotate_size" doc:"a segment is closed and compressed at this size"`
+	RotateEvery time.Duration `yaml:"rotate_every" doc:"and at this age"`
+	Keep        time.Duration `yaml:"keep" doc:"closed segments older than this are removed"`
+	KeepSize    int64         `yaml:"keep_size" doc:"the oldest are removed beyond this size in all"`
+	SyncEvery   time.Duration `yaml:"sync_every" doc:"fsync interval: what a power cut can cost"`
+	MergeAbove  int           `yaml:"merge_above" doc:"above this many hits a second, hits of one client, indicator, type and second become one line with a count"`
+}
+
+// Landing is what listens at the sinkhole address.
+type Landing struct {
+	HTTP []netip.AddrPort `yaml:"http" doc:"HTTP listeners of the landing at the sinkhole address"`
+	TLS  []netip.AddrPort `yaml:"tls" doc:"TLS listeners of the landing: SNI and JA4 are recorded"`
+	TCP  []netip.AddrPort `yaml:"tcp" doc:"listeners for any other port: the connection and a hash of its first bytes are recorded"`
+}
+
+// Console is the operator's HTTP server.
+type Console struct {
+	Listen      netip.AddrPort `yaml:"listen" doc:"address of the console; for now it serves /metrics, /healthz and /readyz only; loopback only without tokens_file; empty: none"`
+	TokensFile  string         `yaml:"tokens_file" doc:"file of access tokens"`
+	Certificate string         `yaml:"certificate" doc:"PEM file of the console's certificate"`
+	Key         string         `yaml:"key" doc:"PEM file of its private key"`
+}
+
+// Metrics is the HTTP server for monitoring.
+type Metrics struct {
+	Listen netip.AddrPort `yaml:"listen" doc:"address that serves /metrics, /healthz and /readyz without a token; empty: they are on the console's address"`
+}
+
+// Log is the program's own log, to stderr.
+type Log struct {
+	Level  LogLevel  `yaml:"level" doc:"debug, info, warn or error"`
+	Format LogFormat `yaml:"format" doc:"console or json"`
+}

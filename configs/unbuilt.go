@@ -1,0 +1,137 @@
+package configs
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// unbuilt is a key whose part is not built yet: it is accepted at its off value
+// only, never accepted and ignored.
+type unbuilt struct {
+	key   string
+	part  string               // what is missing, as the beginning of a sentence
+	built func(value any) bool // which values are built; nil: the default alone
+	leave string               // those values, for the message; empty: the default
+}
+
+// unbuiltKeys has one row for each key that waits for its part. Building the
+// part removes the row (and gives the key its real default). The keys of lists
+// are meant for allow too.
+func unbuiltKeys() []unbuilt {
+	return []unbuilt{
+		{key: "listen.tls", part: "DNS over TLS is"},
+		{key: "listen.https", part: "DNS over HTTPS is"},
+		{key: "listen.quic", part: "DNS over QUIC is"},
+		{key: "listen.certificate", part: "listening with encryption is"},
+		{key: "listen.key", part: "listening with encryption is"},
+		{key: "listen.proxy_protocol_from", part: "the PROXY protocol is"},
+
+		{key: "clients.forwarders", part: "believing the client identity that forwarders send is"},
+		{key: "clients.expected", part: "marking expected clients is"},
+		{key: "clients.rate_limit.queries_per_second", part: "rate limiting is"},
+		{key: "clients.rate_limit.burst", part: "rate limiting is"},
+		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},
+		{key: "clients.rate_limit.ipv6_prefix", part: "rate limiting is"},
+		{key: "groups", part: "groups of clients are"},
+
+		{key: "upstream.servers[]", part: "encryption to upstream servers is", built: plainServer, leave: "system, IP or IP:port"},
+		{key: "upstream.strategy", part: "choosing among upstream servers is"},
+		{key: "upstream.bootstrap", part: "finding upstream servers by name is"},
+		{key: "upstream.zones", part: "forwarding by zone is"},
+		{key: "upstream.rebind", part: "protection against rebinding is"},
+
+		{key: "cache.serve_stale", part: "serving stale answers is"},
+		{key: "cache.prefetch", part: "prefetching is"},
+		{key: "local.bypass", part: "answering for browsers' bypass names is"},
+
+		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
+		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
+		{key: "lists[].source", part: "fetching lists is", built: localSource, leave: "a path or glob"},
+		{key: "lists[].format", part: "this format is", built: builtFormat, leave: "auto, domains, hosts, rpz or csv"},
+		{key: "lists[].expires", part: "expiry of unseen indicators is"},
+		{key: "lists[].refresh", part: "fetching lists is"},
+		{key: "lists[].auth.header", part: "fetching lists is"},
+		{key: "lists[].auth.secret_file", part: "fetching lists is"},
+		{key: "lists[].tsig.name", part: "zone transfer is"},
+		{key: "lists[].tsig.algorithm", part: "zone transfer is"},
+		{key: "lists[].tsig.secret_file", part: "zone transfer is"},
+		{key: "allow_file", part: "allowing from the console is"},
+		{key: "guard.protect", part: "the guard against dangerous entries is"},
+		{key: "guard.files", part: "the guard against dangerous entries is"},
+		{key: "guard.hold", part: "holding entries for approval is"},
+		{key: "guard.shrink_limit", part: "holding lists that shrink is"},
+
+		{key: "hits.names", part: "naming client addresses is"},
+		{key: "hits.geo", part: "locating client addresses is"},
+		{key: "hits.inventory", part: "the inventory of machines is"},
+		{key: "hits.identity", part: "hiding client addresses is"},
+		{key: "hits.syslog", part: "sending hits by syslog is"},
+		{key: "hits.dnstap", part: "sending hits by dnstap is"},
+		{key: "hits.webhook", part: "the webhook is"},
+		{key: "hits.stream", part: "sending hits to a stream is"},
+
+		{key: "landing.http", part: "the landing is"},
+		{key: "landing.tls", part: "the landing is"},
+		{key: "landing.tcp", part: "the landing is"},
+		{key: "console.tokens_file", part: "access to the console by token is"},
+		{key: "console.certificate", part: "encryption of the console is"},
+		{key: "console.key", part: "encryption of the console is"},
+	}
+}
+
+func plainServer(v any) bool {
+	kind := v.(Server).Kind
+	return kind == ServerSystem || kind == ServerPlain
+}
+
+func noPrefix(v any) bool { return v.(Sink).Kind != SinkPrefix }
+
+func localSource(v any) bool {
+	scheme, _, found := strings.Cut(v.(string), "://")
+	return !found || !slices.Contains([]string{"http", "https", "rpz"}, scheme)
+}
+
+func builtFormat(v any) bool {
+	return slices.Contains([]Format{FormatAuto, FormatDomains, FormatHosts, FormatRPZ, FormatCSV}, v.(Format))
+}
+
+// unbuiltRow is the row of a key, nil where its part is built.
+func unbuiltRow(rows []unbuilt, key string) *unbuilt {
+	if rest, ok := strings.CutPrefix(key, "allow[]"); ok {
+		key = "lists[]" + rest
+	}
+	i := slices.IndexFunc(rows, func(r unbuilt) bool { return r.key == key })
+	if i < 0 {
+		return nil
+	}
+	return &rows[i]
+}
+
+// refuseUnbuilt is a fault for each key that asks for what is not built.
+func (d *decoder) refuseUnbuilt(c *Config) {
+	rows := unbuiltKeys()
+	defaults := make(map[string]reflect.Value)
+	for _, f := range schema() {
+		defaults[f.schema] = f.value
+	}
+	c.values(func(f field) {
+		row := unbuiltRow(rows, f.schema)
+		if row == nil {
+			return
+		}
+		leave := row.leave
+		if row.built != nil {
+			if row.built(f.value.Interface()) {
+				return
+			}
+		} else {
+			off := defaults[row.key]
+			if equal(f.value, off) {
+				return
+			}
+			leave = format(off)
+		}
+		d.fault(d.source.near(f.key), f.key, "%s not built yet in this version; leave it at %s", row.part, leave)
+	})
+}

@@ -1,0 +1,371 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// maxTTL is the largest TTL that DNS can express (RFC 2181 section 8).
+const maxTTL = (1<<31 - 1) * time.Second
+
+// validate checks what single values cannot: bounds, and keys against keys. A
+// key whose value could not be read is not reported again.
+func (d *decoder) validate(c *Config) {
+	known := *c
+	v := &validator{Config: &known, decoder: d, broken: make(map[string]bool), around: make(map[string]bool)}
+	for _, f := range d.faults {
+		v.broken[f.Key] = true
+		for key := range outward(f.Key) {
+			v.around[key] = true
+		}
+	}
+	if v.around["listen.dns"] {
+		known.Listen.DNS = nil // not the defaults in place of what could not be read
+	}
+	v.listeners()
+	v.clients()
+	v.upstreams()
+	v.nat64()
+	v.cache()
+	v.sinkhole()
+	v.names()
+	v.lists()
+	v.autoSinks()
+	v.journal()
+	v.pages()
+}
+
+type validator struct {
+	*Config
+	decoder *decoder
+	broken  map[string]bool // keys that have a fault already
+	around  map[string]bool // and the keys around them
+}
+
+func (v *validator) fault(key, format string, args ...any) {
+	if !v.unread(key) {
+		v.decoder.fault(v.source.near(key), key, format, args...)
+	}
+}
+
+// unread reports whether the value of key is not what the file says, because of
+// a fault in it, below it or around it.
+func (v *validator) unread(key string) bool {
+	if v.around[key] {
+		return true
+	}
+	for k := range outward(key) {
+		if v.broken[k] {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *validator) listeners() {
+	if len(v.Listen.DNS) == 0 {
+		v.fault("listen.dns", `found no listener, expected at least one, as in ["127.0.0.1:5300"]`)
+	}
+	seen := make(map[netip.AddrPort]bool)
+	for i, l := range v.Listen.DNS {
+		if seen[l] && l.Port() != 0 {
+			v.fault(fmt.Sprintf("listen.dns[%d]", i), "found %s twice, expected each listener once", l)
+		}
+		seen[l] = true
+	}
+}
+
+func (v *validator) clients() {
+	if len(v.Clients.Allow) == 0 {
+		v.fault("clients.allow", "found no prefix, so nobody could ask, expected at least one; to serve everyone write [0.0.0.0/0, \"::/0\"]")
+	}
+}
+
+func (v *validator) upstreams() {
+	const longest = time.Minute
+	if t := v.Upstream.Timeout; t < time.Millisecond || t > longest {
+		v.fault("upstream.timeout", "found %s, expected from 1ms to %s", formatDuration(t), formatDuration(longest))
+	}
+	if len(v.Upstream.Servers) == 0 {
+		v.fault("upstream.servers", `found no server, expected at least one, as in [system] or ["192.0.2.53"]`)
+	}
+	seen := make(map[Server]bool)
+	for i, s := range v.Upstream.Servers {
+		key := fmt.Sprintf("upstream.servers[%d]", i)
+		if seen[s] {
+			v.fault(key, "found %s twice, expected each server once", s)
+		}
+		seen[s] = true
+		for _, l := range v.Listen.DNS {
+			if s.Kind == ServerPlain && reaches(s.Addr, l) {
+				v.fault(key, "found %s, which is this resolver's own listener %s (listen.dns): every query would be forwarded to itself; name another server", s, l)
+			}
+		}
+	}
+}
+
+// reaches reports whether a packet to addr from this machine arrives at the
+// listener, as far as that can be told without the machine's own addresses.
+func reaches(addr, listener netip.AddrPort) bool {
+	switch {
+	case addr.Port() != listener.Port():
+		return false
+	case addr.Addr() == listener.Addr():
+		return true
+	}
+	l := listener.Addr()
+	return l.IsUnspecified() && addr.Addr().IsLoopback() && (l.Is6() || addr.Addr().Is4())
+}
+
+func (v *validator) nat64() {
+	for i, p := range v.Upstream.NAT64 {
+		key := fmt.Sprintf("upstream.nat64[%d]", i)
+		switch p.Bits() {
+		case 32, 40, 48, 56, 64, 96:
+		default:
+			v.fault(key, "found %s, expected an IPv6 prefix of length 32, 40, 48, 56, 64 or 96 (RFC 6052)", p)
+			continue
+		}
+		if !p.Addr().Is6() {
+			v.fault(key, "found %s, expected an IPv6 prefix of length 32, 40, 48, 56, 64 or 96 (RFC 6052)", p)
+		} else if p.Addr().As16()[8] != 0 {
+			v.fault(key, "found %s, expected bits 64 to 71 to be zero (RFC 6052 section 2.2)", p)
+		}
+	}
+}
+
+func (v *validator) cache() {
+	if v.Cache.Memory < mebibyte {
+		v.fault("cache.memory", "found %s, expected at least 1MiB", formatSize(v.Cache.Memory))
+	}
+	v.ttl("cache.min_ttl", v.Cache.MinTTL)
+	v.ttl("cache.max_ttl", v.Cache.MaxTTL)
+	v.ttl("cache.negative_ttl", v.Cache.NegativeTTL)
+	if v.Cache.MaxTTL < time.Second {
+		v.fault("cache.max_ttl", "found %s, expected at least 1s", formatDuration(v.Cache.MaxTTL))
+		return
+	}
+	if v.Cache.MinTTL > v.Cache.MaxTTL {
+		v.fault(v.statedOf("cache.min_ttl", "cache.max_ttl"), "found cache.min_ttl %s above cache.max_ttl %s, expected it not to be above",
+			formatDuration(v.Cache.MinTTL), formatDuration(v.Cache.MaxTTL))
+	}
+}
+
+func (v *validator) ttl(key string, d time.Duration) {
+	if d%time.Second != 0 || d > maxTTL {
+		v.fault(key, "found %s, expected whole seconds, at most %d", formatDuration(d), maxTTL/time.Second)
+	}
+}
+
+// statedOf is the first of the keys that the file states: where a mistake
+// between several keys is shown.
+func (v *validator) statedOf(keys ...string) string {
+	for _, key := range keys {
+		if v.Stated(key) {
+			return key
+		}
+	}
+	return keys[0]
+}
+
+func (v *validator) sinkhole() {
+	v.ttl("sinkhole.ttl", v.Sinkhole.TTL)
+	v.sinks("sinkhole", v.Sinkhole.IPv4, v.Sinkhole.IPv6)
+	for key, s := range map[string]Sink{"sinkhole.ipv4": v.Sinkhole.IPv4, "sinkhole.ipv6": v.Sinkhole.IPv6} {
+		if s.Kind == SinkInherit {
+			v.fault(key, `found "", expected an address, none or auto`)
+		}
+	}
+}
+
+// sinks checks the families of the two addresses of the section key.
+func (v *validator) sinks(key string, ipv4, ipv6 Sink) {
+	if ipv4.Kind == SinkAddress && !ipv4.Addr.Is4() || ipv4.Kind == SinkPrefix {
+		v.fault(key+".ipv4", "found %s, expected one IPv4 address; IPv6 addresses belong to %s.ipv6", ipv4, key)
+	}
+	if ipv6.Kind == SinkAddress && !ipv6.Addr.Is6() || ipv6.Kind == SinkPrefix && !ipv6.Prefix.Addr().Is6() {
+		v.fault(key+".ipv6", "found %s, expected an IPv6 address; IPv4 addresses belong to %s.ipv4", ipv6, key)
+	}
+}
+
+// names checks that each name, of lists and allow together, is plain and is
+// used once: hits, metrics and commands show it.
+func (v *validator) names() {
+	const longest = 64
+	first := make(map[string]string)
+	v.eachList(func(key string, l List) {
+		name := key + ".name"
+		switch {
+		case l.Name == "":
+			v.fault(name, "found no name, expected one, as in: name: operation-secure")
+		case len(l.Name) > longest || strings.Trim(l.Name, plain) != "":
+			v.fault(name, "found %q, expected at most %d letters, digits, dots, dashes and underscores", l.Name, longest)
+		case first[l.Name] != "":
+			line, _ := v.Position(first[l.Name])
+			v.fault(name, "found %q twice, first on line %d, expected each list to have a name of its own", l.Name, line)
+		default:
+			first[l.Name] = name
+		}
+	})
+}
+
+// plain is what names of lists are made of.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
+func (v *validator) eachList(visit func(key string, l List)) {
+	for i, l := range v.Lists {
+		visit(fmt.Sprintf("lists[%d]", i), l)
+	}
+	for i, l := range v.Allow {
+		visit(fmt.Sprintf("allow[%d]", i), l)
+	}
+}
+
+func (v *validator) lists() {
+	v.eachList(func(key string, l List) {
+		v.listSource(key+".source", l.Source)
+		v.sinks(key, l.IPv4, l.IPv6)
+		v.confidence(key+".confidence", l.Confidence)
+		v.confidence(key+".min_confidence", l.MinConfidence)
+	})
+	for i, l := range v.Allow {
+		key := fmt.Sprintf("allow[%d]", i)
+		if l.Action != ActionUnstated && l.Action != ActionPassThru {
+			v.fault(key+".action", "found %s, but a match in allow always passes; leave the action out", l.Action)
+		}
+		for _, unused := range []struct {
+			key    string
+			stated bool
+		}{
+			{key + ".ipv4", l.IPv4.Kind != SinkInherit},
+			{key + ".ipv6", l.IPv6.Kind != SinkInherit},
+			{key + ".ede", l.EDE != EDEDefault},
+		} {
+			if unused.stated {
+				v.fault(unused.key, "found a value, but a match in allow always passes; leave the key out")
+			}
+		}
+	}
+}
+
+func (v *validator) listSource(key, source string) {
+	scheme, rest, url := strings.Cut(source, "://")
+	switch {
+	case source == "":
+		v.fault(key, "found no source, expected a path or glob, as in: source: lists/operation-secure.csv")
+	case source == EmbeddedSample:
+	case strings.HasPrefix(source, "embedded:"):
+		v.fault(key, "found %q, expected %q, the only embedded list", source, EmbeddedSample)
+	case url && scheme == "file":
+		v.fault(key, "found %q, expected a path without file://; write %q", source, rest)
+	case url:
+		if scheme != "http" && scheme != "https" && scheme != "rpz" {
+			v.fault(key, "found %q, expected a path or glob", source)
+		}
+	default:
+		if _, err := filepath.Match(source, ""); err != nil {
+			v.fault(key, "found %q, expected a path or glob; a bracket in it is not closed", source)
+		}
+	}
+}
+
+func (v *validator) confidence(key string, n int) {
+	if n < 0 || n > 100 {
+		v.fault(key, "found %d, expected a whole number from 0 to 100", n)
+	}
+}
+
+// autoSinks finds sinkhole addresses of auto that queries from other machines
+// could get: the address that they asked says nothing about who listens there
+// on ports 80 and 443.
+func (v *validator) autoSinks() {
+	i := beyondLoopback(v.Listen.DNS)
+	if i < 0 {
+		return
+	}
+	auto := make(map[string]bool)
+	inherit := func(ipv4, ipv6 Sink) {
+		auto["sinkhole.ipv4"] = auto["sinkhole.ipv4"] || ipv4.Kind == SinkInherit && v.Sinkhole.IPv4.Kind == SinkAuto
+		auto["sinkhole.ipv6"] = auto["sinkhole.ipv6"] || ipv6.Kind == SinkInherit && v.Sinkhole.IPv6.Kind == SinkAuto
+	}
+	if len(v.Lists) == 0 && v.Sinkhole.Action == ActionSinkhole {
+		inherit(Sink{}, Sink{})
+	}
+	for n, l := range v.Lists {
+		if l.Action == ActionSinkhole || l.Action == ActionUnstated && v.Sinkhole.Action == ActionSinkhole {
+			inherit(l.IPv4, l.IPv6)
+			auto[fmt.Sprintf("lists[%d].ipv4", n)] = l.IPv4.Kind == SinkAuto
+			auto[fmt.Sprintf("lists[%d].ipv6", n)] = l.IPv6.Kind == SinkAuto
+		}
+	}
+	for key, found := range auto {
+		if !found || v.unread(key) {
+			continue
+		}
+		at, word := v.source.near(key), "auto"
+		if !v.Stated(key) {
+			at, word = v.source.near(fmt.Sprintf("listen.dns[%d]", i)), "auto, its default"
+		}
+		v.decoder.fault(at, key, "found %s (the address that the client asked), which holds only while every listener is on loopback, and listen.dns has %s; set an address, none, or another action", word, v.Listen.DNS[i])
+	}
+}
+
+// beyondLoopback is the index of the first listener that other machines can
+// reach, or -1.
+func beyondLoopback(listeners []netip.AddrPort) int {
+	for i, l := range listeners {
+		if !l.Addr().IsLoopback() {
+			return i
+		}
+	}
+	return -1
+}
+
+func (v *validator) journal() {
+	const key = "hits.journal."
+	j := v.Hits.Journal
+	if j.Path == "" {
+		v.fault(key+"path", "found no directory, expected one, as in: path: data/hits; hits are what this resolver is for")
+	}
+	if j.RotateSize < mebibyte {
+		v.fault(key+"rotate_size", "found %s, expected at least 1MiB", formatSize(j.RotateSize))
+	}
+	if j.KeepSize < j.RotateSize {
+		v.fault(v.statedOf(key+"keep_size", key+"rotate_size"), "found hits.journal.keep_size %s below hits.journal.rotate_size %s, expected it not to be below",
+			formatSize(j.KeepSize), formatSize(j.RotateSize))
+	}
+	if j.RotateEvery < time.Minute {
+		v.fault(key+"rotate_every", "found %s, expected at least 60s", formatDuration(j.RotateEvery))
+	}
+	if j.Keep < j.RotateEvery {
+		v.fault(v.statedOf(key+"keep", key+"rotate_every"), "found hits.journal.keep %s below hits.journal.rotate_every %s, expected it not to be below",
+			formatDuration(j.Keep), formatDuration(j.RotateEvery))
+	}
+	if j.SyncEvery < 10*time.Millisecond || j.SyncEvery > time.Minute {
+		v.fault(key+"sync_every", "found %s, expected from 10ms to 60s", formatDuration(j.SyncEvery))
+	}
+	if j.MergeAbove < 1 {
+		v.fault(key+"merge_above", "found %d, expected at least 1", j.MergeAbove)
+	}
+}
+
+// pages checks the HTTP listeners.
+func (v *validator) pages() {
+	console, metrics := v.Console.Listen, v.Metrics.Listen
+	if console.IsValid() && !console.Addr().IsLoopback() && v.Console.TokensFile == "" {
+		v.fault("console.listen", "found %s, which other machines can reach, and its pages would show hits without authentication (console.tokens_file); use a loopback address, and metrics.listen for /metrics, /healthz and /readyz", console)
+	}
+	if console.IsValid() && console == metrics && console.Port() != 0 {
+		v.fault("metrics.listen", `found %s, which console.listen has too; leave it at "", the console serves /metrics then`, metrics)
+	}
+	for _, l := range v.Listen.DNS {
+		for key, page := range map[string]netip.AddrPort{"console.listen": console, "metrics.listen": metrics} {
+			if page.IsValid() && page == l && page.Port() != 0 {
+				v.fault(key, "found %s, which listen.dns has too; choose another port", page)
+			}
+		}
+	}
+}

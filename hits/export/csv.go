@@ -1,0 +1,161 @@
+package export
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"sinkhole/hits"
+)
+
+// csvColumns are the columns of a CSV export in order. Scripts depend on them:
+// new ones go to the end.
+var csvColumns = [...]struct {
+	name string
+	cell func(*hits.Record) string
+}{
+	{"time", func(r *hits.Record) string { return formatTime(r.Time) }},
+	{"last_time", func(r *hits.Record) string { return formatTime(r.End()) }},
+	{"client_ip", func(r *hits.Record) string { return formatAddr(r.Client.IP) }},
+	{"client_port", func(r *hits.Record) string { return number(uint64(r.Client.Port)) }},
+	{"ports", func(r *hits.Record) string { return ports(r.Sinkhole.Ports) }},
+	{"ports_truncated", func(r *hits.Record) string { return truth(r, r.Sinkhole.PortsTruncated) }},
+	{"source_proven", func(r *hits.Record) string { return truth(r, r.Sinkhole.SourceProven) }},
+	{"transport", func(r *hits.Record) string { return r.Sinkhole.Transport }},
+	{"server_ip", func(r *hits.Record) string { return formatAddr(r.Server.IP) }},
+	{"server_port", func(r *hits.Record) string { return number(uint64(r.Server.Port)) }},
+	{"name", func(r *hits.Record) string { return r.DNS.Question.Name }},
+	{"type", func(r *hits.Record) string { return r.DNS.Question.Type }},
+	{"registered_domain", func(r *hits.Record) string { return r.DNS.Question.RegisteredDomain }},
+	{"response_code", func(r *hits.Record) string { return r.DNS.ResponseCode }},
+	{"action", func(r *hits.Record) string { return r.Event.Action }},
+	{"mode", func(r *hits.Record) string { return r.Sinkhole.Mode }},
+	{"address", func(r *hits.Record) string { return formatAddr(r.Sinkhole.Address) }},
+	{"trigger", func(r *hits.Record) string { return r.Sinkhole.Trigger }},
+	{"scope", func(r *hits.Record) string { return r.Sinkhole.Scope }},
+	{"value", func(r *hits.Record) string { return r.Sinkhole.Value }},
+	{"indicator_type", func(r *hits.Record) string { return r.Threat.Indicator.Type }},
+	{"indicator", func(r *hits.Record) string { return r.Threat.Indicator.Name }},
+	{"families", func(r *hits.Record) string { return strings.Join(r.Sinkhole.Families, "; ") }},
+	{"lists", func(r *hits.Record) string { return lists(r.Sinkhole.Lists) }},
+	{"confidence", func(r *hits.Record) string { return confidence(r.Sinkhole.Confidence) }},
+	{"reference", func(r *hits.Record) string { return r.Threat.Indicator.Reference }},
+	{"tlp", func(r *hits.Record) string { return r.Threat.Indicator.Marking.TLP }},
+	{"count", func(r *hits.Record) string { return number(count(r)) }},
+	{"observer", func(r *hits.Record) string { return r.Observer.Name }},
+	{"dataset", func(r *hits.Record) string { return r.Event.Dataset }},
+	{"id", func(r *hits.Record) string { return r.Event.ID }},
+	{"sequence", func(r *hits.Record) string { return number(r.Event.Sequence) }},
+}
+
+// csvWriter writes RFC 4180 with every field in quotes: a spreadsheet whose
+// separator is another than the comma must not cut a field in two.
+type csvWriter struct {
+	w    io.Writer
+	buf  []byte
+	head bool
+}
+
+func (c *csvWriter) Write(r *hits.Record) error {
+	c.buf = c.buf[:0]
+	c.appendHeader()
+	for i, col := range &csvColumns {
+		c.appendField(i, col.cell(r))
+	}
+	c.buf = append(c.buf, "\r\n"...)
+	_, err := c.w.Write(c.buf)
+	return err
+}
+
+func (c *csvWriter) Close() error {
+	c.buf = c.buf[:0]
+	c.appendHeader()
+	_, err := c.w.Write(c.buf)
+	return err
+}
+
+func (c *csvWriter) appendHeader() {
+	if c.head {
+		return
+	}
+	c.head = true
+	for i, col := range &csvColumns {
+		c.appendField(i, col.name)
+	}
+	c.buf = append(c.buf, "\r\n"...)
+}
+
+func (c *csvWriter) appendField(i int, s string) {
+	if i > 0 {
+		c.buf = append(c.buf, ',')
+	}
+	c.buf = append(c.buf, '"')
+	s = printable(s)
+	if formula(s) {
+		c.buf = append(c.buf, '\'')
+	}
+	for j := range len(s) {
+		if s[j] == '"' {
+			c.buf = append(c.buf, '"')
+		}
+		c.buf = append(c.buf, s[j])
+	}
+	c.buf = append(c.buf, '"')
+}
+
+// formula reports whether a spreadsheet would take the field for a formula: it
+// starts with one of = + - @ or their full-width forms, white space left aside.
+// An apostrophe before it makes it a text.
+func formula(s string) bool {
+	s = strings.TrimLeft(s, " ")
+	return s != "" && strings.ContainsAny(firstRune(s), "=+-@＝＋－＠")
+}
+
+func firstRune(s string) string {
+	for i := range s {
+		if i > 0 {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+func truth(r *hits.Record, b bool) string {
+	if r.Event.Dataset == hits.DatasetJournal {
+		return ""
+	}
+	return strconv.FormatBool(b)
+}
+
+func ports(ports []uint16) string {
+	s := make([]string, len(ports))
+	for i, p := range ports {
+		s[i] = strconv.Itoa(int(p))
+	}
+	return strings.Join(s, " ")
+}
+
+func lists(lists []hits.RecordList) string {
+	s := make([]string, len(lists))
+	for i, l := range lists {
+		s[i] = l.Name
+		if l.Line > 0 {
+			s[i] += ":" + strconv.Itoa(l.Line)
+		}
+	}
+	return strings.Join(s, "; ")
+}
+
+func confidence(c *int) string {
+	if c == nil {
+		return ""
+	}
+	return strconv.Itoa(*c)
+}

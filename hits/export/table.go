@@ -1,0 +1,223 @@
+package export
+
+import (
+	"cmp"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"sinkhole/hits"
+)
+
+// column is one of a table's.
+type column struct {
+	head  string
+	cell  func(*hits.Record) string
+	live  int  // width where it cannot be measured
+	least int  // width below which it says nothing
+	tail  bool // of a text too long the end is kept, as of a name
+	right bool // numbers
+	// rank orders what is left out where even the least widths do not fit:
+	// highest first.
+	rank int
+}
+
+func tableColumns() []column {
+	return []column{
+		{head: "TIME", cell: func(r *hits.Record) string { return formatTime(r.Time) }, live: 24, least: 19, rank: 1},
+		{head: "CLIENT", cell: func(r *hits.Record) string { return formatEndpoint(r.Client) }, live: 21, least: 15},
+		{head: "NAME", cell: tableName, live: 30, least: 12, tail: true},
+		{head: "TYPE", cell: func(r *hits.Record) string { return r.DNS.Question.Type }, live: 5, least: 4, rank: 6},
+		{head: "FAMILY", cell: func(r *hits.Record) string { return strings.Join(r.Sinkhole.Families, ", ") }, live: 16, least: 8, rank: 2},
+		{head: "INDICATOR", cell: func(r *hits.Record) string { return r.Threat.Indicator.Name }, live: 24, least: 10, tail: true, rank: 7},
+		{head: "LIST", cell: tableList, live: 16, least: 6, rank: 5},
+		{head: "ACTION", cell: func(r *hits.Record) string { return r.Event.Action }, live: 8, least: 6, rank: 4},
+		{head: "COUNT", cell: func(r *hits.Record) string { return strconv.FormatUint(count(r), 10) }, live: 5, least: 5, right: true, rank: 3},
+	}
+}
+
+func tableName(r *hits.Record) string {
+	if r.Event.Dataset == hits.DatasetJournal {
+		return "(journal: " + r.Event.Action + ")"
+	}
+	return r.DNS.Question.Name
+}
+
+func tableList(r *hits.Record) string {
+	var names []string
+	for _, l := range r.Sinkhole.Lists {
+		if !slices.Contains(names, l.Name) {
+			names = append(names, l.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// sampleRows is how many rows a table measures before it fixes its columns.
+const sampleRows = 1000
+
+const columnGap = 2
+
+// table aligns its columns by its first rows, and then streams: a later text
+// that is too long for its column is cut, unless the width is free.
+type table struct {
+	w       io.Writer
+	width   int // 0: free
+	columns []column
+	sample  [][]string
+	fixed   bool
+	shown   []int // columns, by index
+	widths  []int // of all columns
+	buf     []byte
+}
+
+func newTable(w io.Writer, o Options) *table {
+	t := &table{w: w, width: o.Width, columns: tableColumns()}
+	if o.Live {
+		widths := make([]int, len(t.columns))
+		for i, c := range t.columns {
+			widths[i] = c.live
+		}
+		t.fix(widths)
+	}
+	return t
+}
+
+func (t *table) Write(r *hits.Record) error {
+	row := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		row[i] = printable(c.cell(r))
+	}
+	if t.fixed {
+		return t.put(row)
+	}
+	t.sample = append(t.sample, row)
+	if len(t.sample) < sampleRows {
+		return nil
+	}
+	return t.start()
+}
+
+func (t *table) Close() error {
+	if t.fixed {
+		return t.flush() // the head of a live table without a row
+	}
+	return t.start()
+}
+
+// start fixes the columns by the sample and writes it.
+func (t *table) start() error {
+	widths := make([]int, len(t.columns))
+	for i, c := range t.columns {
+		widths[i] = len(c.head)
+		for _, row := range t.sample {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+	}
+	t.fix(widths)
+	for _, row := range t.sample {
+		if err := t.put(row); err != nil {
+			return err
+		}
+	}
+	t.sample = nil
+	return t.flush()
+}
+
+// fix chooses the columns that fit and their widths, given those that they would
+// like to have, and begins the output with the head.
+func (t *table) fix(wanted []int) {
+	t.fixed = true
+	for i := range t.columns {
+		t.shown = append(t.shown, i)
+	}
+	t.widths = slices.Clone(wanted)
+	for t.width > 0 && !t.shrink() && len(t.shown) > 2 {
+		least := slices.MaxFunc(t.shown, func(a, b int) int { return cmp.Compare(t.columns[a].rank, t.columns[b].rank) })
+		t.shown = slices.DeleteFunc(t.shown, func(i int) bool { return i == least })
+		t.widths = slices.Clone(wanted)
+	}
+	heads := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		heads[i] = c.head
+	}
+	t.appendRow(heads)
+}
+
+// shrink takes from the widest columns until the row fits, and reports whether
+// it does.
+func (t *table) shrink() bool {
+	for {
+		total := columnGap * (len(t.shown) - 1)
+		widest := -1
+		for _, i := range t.shown {
+			total += t.widths[i]
+			if t.widths[i] > t.columns[i].least && (widest < 0 || t.widths[i] > t.widths[widest]) {
+				widest = i
+			}
+		}
+		if total <= t.width {
+			return true
+		}
+		if widest < 0 {
+			return false
+		}
+		t.widths[widest]--
+	}
+}
+
+func (t *table) put(row []string) error {
+	t.appendRow(row)
+	return t.flush()
+}
+
+func (t *table) flush() error {
+	if len(t.buf) == 0 {
+		return nil
+	}
+	_, err := t.w.Write(t.buf)
+	t.buf = t.buf[:0]
+	return err
+}
+
+func (t *table) appendRow(row []string) {
+	start := len(t.buf)
+	for n, i := range t.shown {
+		if n > 0 {
+			t.buf = append(t.buf, strings.Repeat(" ", columnGap)...)
+		}
+		cell := row[i]
+		if t.width > 0 {
+			cell = cut(cell, t.widths[i], t.columns[i].tail)
+		}
+		pad := strings.Repeat(" ", max(t.widths[i]-utf8.RuneCountInString(cell), 0))
+		if t.columns[i].right {
+			t.buf = append(append(t.buf, pad...), cell...)
+		} else {
+			t.buf = append(append(t.buf, cell...), pad...)
+		}
+	}
+	end := len(t.buf)
+	for end > start && t.buf[end-1] == ' ' {
+		end--
+	}
+	t.buf = append(t.buf[:end], '\n')
+}
+
+// cut shortens a text to a number of characters; tail keeps its end.
+func cut(s string, width int, tail bool) string {
+	n := utf8.RuneCountInString(s)
+	if n <= width {
+		return s
+	}
+	if width <= 1 {
+		return strings.Repeat("…", width)
+	}
+	r := []rune(s)
+	if tail {
+		return "…" + string(r[n-width+1:])
+	}
+	return string(r[:width-1]) + "…"
+}

@@ -1,0 +1,53 @@
+// Package export renders records of the hit journal. Whatever stands in a
+// record, the output does nothing to the terminal that shows it and starts
+// nothing in the spreadsheet that opens it.
+package export
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"sinkhole/hits"
+)
+
+// Writer renders records to where it was made for. It is for one goroutine.
+type Writer interface {
+	// Write renders one record. But for a table, which looks at the first
+	// records before it fixes its columns, it goes out at once, in one call of
+	// the underlying Write: wrap that in a bufio.Writer where records are many.
+	Write(*hits.Record) error
+	// Close ends the output. It does not close the underlying writer.
+	Close() error
+}
+
+// Options are the choices of some formats.
+type Options struct {
+	// Width is the number of columns of the terminal that a table has to fit;
+	// 0: as wide as the table gets.
+	Width int
+	// Live makes a table write each record at once, in columns of usual widths,
+	// for records that come in as they happen.
+	Live bool
+}
+
+// Formats returns the formats that New knows.
+func Formats() []string { return []string{"table", "csv", "json", "jsonl"} }
+
+// New returns a Writer of a format: table, csv, json (one array) or jsonl (the
+// journal's lines).
+func New(format string, w io.Writer, opts Options) (Writer, error) {
+	switch format {
+	case "table":
+		return newTable(w, opts), nil
+	case "csv":
+		return &csvWriter{w: w}, nil
+	case "json":
+		return &jsonWriter{w: w}, nil
+	case "jsonl":
+		return &linesWriter{w: w}, nil
+	case "stix", "shadowserver", "misp":
+		return nil, fmt.Errorf("the format %s is not built yet: use one of %s", format, strings.Join(Formats(), ", "))
+	}
+	return nil, fmt.Errorf("unknown format %q: expected one of %s", format, strings.Join(Formats(), ", "))
+}

@@ -1,0 +1,73 @@
+package hits
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Filter says which records to read; a zero field excludes none. A record
+// stands for a span of time when it is merged: it is read when any of that span
+// lies within the filter's.
+type Filter struct {
+	Since time.Time // from this moment
+	Until time.Time // before this moment
+	// At and Within select the moments from At-Within to At+Within, both
+	// included. Without At, Within means nothing.
+	At     time.Time
+	Within time.Duration
+
+	Client netip.Prefix
+	// Port is the client's source port; a merged line that names it matches. A
+	// port that truncation left out of a line does not: what is not written is
+	// no evidence.
+	Port   uint16
+	Family string // in any case
+	List   string
+	// Limit keeps the newest so many of the matching records; they are still
+	// handed out oldest first.
+	Limit int
+	// Journal includes the journal's own records (start, stop, lost) of the
+	// time asked for; the other fields do not apply to them.
+	Journal bool
+	// Damaged is told of each line that cannot be read. Without it they are in
+	// the [DamageError] that Read returns at its end.
+	Damaged func(Damage)
+}
+
+// span is the filter's time as [from, to); a zero end is open.
+func (f *Filter) span() (from, to time.Time) {
+	from, to = f.Since, f.Until
+	if f.At.IsZero() {
+		return from, to
+	}
+	if first := f.At.Add(-f.Within); from.Before(first) {
+		from = first
+	}
+	if last := f.At.Add(f.Within + 1); to.IsZero() || last.Before(to) {
+		to = last
+	}
+	return from, to
+}
+
+func (f *Filter) match(r *Record) bool {
+	from, to := f.span()
+	if !from.IsZero() && r.End().Before(from) || !to.IsZero() && !r.Time.Before(to) {
+		return false
+	}
+	if r.Event.Dataset == DatasetJournal {
+		return f.Journal
+	}
+	return (!f.Client.IsValid() || f.matchClient(r.Client.IP)) &&
+		(f.Port == 0 || r.HasPort(f.Port)) &&
+		(f.Family == "" || r.HasFamily(f.Family)) &&
+		(f.List == "" || r.HasList(f.List))
+}
+
+// matchClient compares without the 4in6 form, in which either may be written.
+func (f *Filter) matchClient(client netip.Addr) bool {
+	p := f.Client
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Contains(client.Unmap())
+}

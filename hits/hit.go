@@ -1,0 +1,155 @@
+// Package hits keeps what the resolver found: each match of a query with the
+// policy becomes a [Hit], goes through a bounded queue that never blocks the
+// query, and is written to an append-only journal or counted as lost.
+package hits
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Transport is how the client's query came in.
+type Transport uint8
+
+const (
+	UDP Transport = iota
+	TCP
+	DoT
+	DoH
+	DoH3
+	DoQ
+)
+
+// String is the word that sinkhole.transport has for t.
+func (t Transport) String() string {
+	switch t {
+	case UDP:
+		return "udp"
+	case TCP:
+		return "tcp"
+	case DoT:
+		return "dot"
+	case DoH:
+		return "doh"
+	case DoH3:
+		return "doh3"
+	case DoQ:
+		return "doq"
+	}
+	return "unknown"
+}
+
+// Network is the transport below t: udp or tcp.
+func (t Transport) Network() string {
+	switch t {
+	case TCP, DoT, DoH:
+		return "tcp"
+	}
+	return "udp"
+}
+
+// Trigger is the part of the exchange that matched (RPZ's words).
+type Trigger uint8
+
+const (
+	TriggerQName Trigger = iota
+	TriggerClientIP
+	TriggerCNAME // a CNAME or DNAME target in the upstream's answer
+	TriggerSVCB  // a SVCB or HTTPS target in the upstream's answer
+	TriggerResponseIP
+)
+
+// String is the word that sinkhole.trigger has for t.
+func (t Trigger) String() string {
+	switch t {
+	case TriggerQName:
+		return "qname"
+	case TriggerClientIP:
+		return "client-ip"
+	case TriggerCNAME:
+		return "cname"
+	case TriggerSVCB:
+		return "svcb"
+	case TriggerResponseIP:
+		return "response-ip"
+	}
+	return "unknown"
+}
+
+// MaxRules bounds the rules that one hit names; Hit.MoreRules counts the rest.
+const MaxRules = 16
+
+// Hit is one query that matched the policy, as the data path knows it: a value
+// without owned pointers, so that recording it allocates nothing. The slices
+// and the Evidence refer to memory that never changes.
+type Hit struct {
+	Time   time.Time      // when the query was read
+	Client netip.AddrPort // the socket's other end
+	Server netip.AddrPort // the address that was asked
+
+	QName    [255]byte // wire form, lower case; the first QNameLen octets
+	QNameLen uint8
+	QType    uint16
+	QClass   uint16
+
+	ID        uint16 // the query's message ID
+	Flags     uint16 // the second 16 bits of the answer's header
+	Answered  bool   // false where the action is drop: no answer was sent
+	RCode     uint16 // of the answer, extended bits included
+	Transport Transport
+	// SourceProven is true where the client's address cannot be forged: TCP
+	// and all that builds on a handshake.
+	SourceProven bool
+	Truncated    bool // the answer had TC set
+
+	Trigger Trigger
+	// Value is what matched: the name in lower-case wire form for name
+	// triggers (nil: the QName itself), Address for address triggers.
+	Value   []byte
+	Matched netip.Addr
+	// Chain is the CNAME and DNAME targets of the answer up to the match, wire
+	// forms one after the other; nil for question triggers.
+	Chain []byte
+
+	// Rules are the policy's rules that matched, the deciding one first.
+	Rules     [MaxRules]uint32
+	NRules    uint8
+	MoreRules uint16
+	Evidence  Evidence
+
+	Observe bool       // every match was of action log: the client got the true answer
+	Action  string     // what was done: sinkhole, nxdomain, nodata, refused, drop, tcp-only, local-data, log; a constant
+	Sink    netip.Addr // the sinkhole address given, if any
+	TTL     uint32     // of the synthesized answer, seconds
+}
+
+// Evidence turns the rule numbers of a Hit into what is known about them. It is
+// the policy that judged the query, so it stays true after a reload.
+//
+// Implementations are pointers: merging compares them, since a rule number
+// means something only together with its policy.
+type Evidence interface {
+	// Indicator describes one rule. It may allocate: only the journal's writer
+	// and other work beside the data path call it.
+	Indicator(rule uint32) Indicator
+}
+
+// Indicator is one matched rule of one list, in presentation form. Fields that
+// the list is silent about are empty.
+type Indicator struct {
+	Type        string // domain-name, ipv4-addr, ipv6-addr (STIX names); a CIDR has the type of its family
+	Name        string // domain in presentation form without the final dot, or address or prefix
+	Scope       string // exact, subtree, below (RPZ wildcard), prefix
+	Action      string
+	List        string
+	ListVersion string // sha256:... of the list's content
+	File        string // the file of a list that is a glob
+	Line        int
+	Family      string
+	Confidence  int // 0-100, -1 unknown
+	Reference   string
+	TLP         string
+	FirstSeen   time.Time
+	LastSeen    time.Time
+	Expires     time.Time
+}

@@ -1,0 +1,256 @@
+package hits
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Bounds of what one second of merging keeps.
+const (
+	// MaxMergedKeys is the number of merged lines by indicator; past it, hits
+	// are merged by client.
+	MaxMergedKeys = 16_384
+	// MaxMergedClients is the number of merged lines by client; past it, hits
+	// of further clients are lost.
+	MaxMergedClients = 16_384
+	// MaxMergedPorts is the number of source ports that a merged line names.
+	MaxMergedPorts = 64
+	// MaxMergedIndicators is the number of indicators that a line merged by
+	// client names.
+	MaxMergedIndicators = 16
+	// maxDistinct bounds the pairs of client and indicator that are told apart;
+	// past it, the number of distinct indicators of a client is a lower bound.
+	maxDistinct = 65_536
+
+	// windowAge is how long after its first hit a second stays open: the second
+	// and some time for hits that are still in a queue.
+	windowAge = 1250 * time.Millisecond
+	// maxWindows bounds the seconds open at a time. More than two are open only
+	// when hits come late or the clock jumps.
+	maxWindows = 4
+)
+
+// merger decides which hits get a line of their own, and keeps those that share
+// one until their second is over. It belongs to the writer.
+type merger struct {
+	above                         int
+	maxKeys, maxClients, maxPairs int
+
+	windows []*window // open, oldest first
+	closing []*group  // of windows that are over, in the order of their first hits
+	pending uint64    // hits in windows and closing
+}
+
+// window is the hits of one second.
+type window struct {
+	second int64
+	opened time.Time // with a monotonic reading
+	single int       // hits that got a line of their own
+	groups []*group
+	byKey  map[mergeKey]*group
+	// byClient and pairs are used when byKey is full.
+	byClient map[netip.Addr]*group
+	pairs    map[clientIndicator]struct{}
+}
+
+type mergeKey struct {
+	client   netip.Addr
+	deciding ruleRef
+	qtype    uint16
+	action   string
+}
+
+// ruleRef is a rule of a policy; rule numbers of two policies mean different
+// indicators.
+type ruleRef struct {
+	evidence Evidence
+	rule     uint32
+	none     bool // the hit names no rule
+}
+
+type clientIndicator struct {
+	client netip.Addr
+	ref    ruleRef
+}
+
+// group is the hits that share a line.
+type group struct {
+	kind           string // MergedIndicator or MergedClient
+	first          Hit    // the hit with the earliest time
+	last           time.Time
+	count          uint64
+	ports          []uint16
+	portsTruncated bool
+	proven         bool // of every hit
+
+	// Of MergedClient.
+	indicators []ruleRef
+	distinct   int
+	atLeast    bool // distinct is a lower bound
+	enforced   bool // at least one hit was not only observed
+	action     string
+}
+
+// severalActions is the action of a line merged by client whose hits had
+// different ones.
+const severalActions = "several"
+
+type admission uint8
+
+const (
+	admitSingle admission = iota
+	admitMerged
+	admitLost
+)
+
+func newMerger(above int) *merger {
+	return &merger{above: above, maxKeys: MaxMergedKeys, maxClients: MaxMergedClients, maxPairs: maxDistinct}
+}
+
+// admit takes in a hit that is to be merged (and copies it), or says that it is
+// to be written on its own or lost.
+func (m *merger) admit(h *Hit, now time.Time) admission {
+	w := m.window(h.Time.Unix(), now)
+	if w.single < m.above {
+		w.single++
+		return admitSingle
+	}
+	g := w.group(h, m)
+	if g == nil {
+		return admitLost
+	}
+	g.add(h)
+	m.pending++
+	return admitMerged
+}
+
+func (m *merger) window(second int64, now time.Time) *window {
+	for i := len(m.windows) - 1; i >= 0; i-- {
+		if m.windows[i].second == second {
+			return m.windows[i]
+		}
+	}
+	if len(m.windows) == maxWindows {
+		m.closeOldest()
+	}
+	w := &window{second: second, opened: now}
+	m.windows = append(m.windows, w)
+	return w
+}
+
+func (m *merger) closeOldest() {
+	m.closing = append(m.closing, m.windows[0].groups...)
+	m.windows = slices.Delete(m.windows, 0, 1)
+}
+
+// group finds or makes the group of h; nil where the bounds leave no room.
+func (w *window) group(h *Hit, m *merger) *group {
+	ref := decidingRule(h)
+	key := mergeKey{client: h.Client.Addr(), deciding: ref, qtype: h.QType, action: h.Action}
+	if g := w.byKey[key]; g != nil {
+		return g
+	}
+	if len(w.byKey) < m.maxKeys {
+		if w.byKey == nil {
+			w.byKey = make(map[mergeKey]*group)
+		}
+		g := newGroup(MergedIndicator, h)
+		w.byKey[key] = g
+		w.groups = append(w.groups, g)
+		return g
+	}
+	g := w.byClient[key.client]
+	if g == nil {
+		if len(w.byClient) >= m.maxClients {
+			return nil
+		}
+		if w.byClient == nil {
+			w.byClient = make(map[netip.Addr]*group)
+			w.pairs = make(map[clientIndicator]struct{})
+		}
+		g = newGroup(MergedClient, h)
+		w.byClient[key.client] = g
+		w.groups = append(w.groups, g)
+	}
+	w.noteIndicator(g, clientIndicator{key.client, ref}, m.maxPairs)
+	return g
+}
+
+func (w *window) noteIndicator(g *group, pair clientIndicator, maxPairs int) {
+	if pair.ref.none {
+		return
+	}
+	if _, known := w.pairs[pair]; known {
+		return
+	}
+	if len(w.pairs) >= maxPairs {
+		g.atLeast = true
+		return
+	}
+	w.pairs[pair] = struct{}{}
+	g.distinct++
+	if len(g.indicators) < MaxMergedIndicators {
+		g.indicators = append(g.indicators, pair.ref)
+	}
+}
+
+func decidingRule(h *Hit) ruleRef {
+	if h.NRules == 0 || h.Evidence == nil {
+		return ruleRef{none: true}
+	}
+	return ruleRef{evidence: h.Evidence, rule: h.Rules[0]}
+}
+
+func newGroup(kind string, h *Hit) *group {
+	return &group{kind: kind, first: *h, last: h.Time, proven: true, action: h.Action}
+}
+
+func (g *group) add(h *Hit) {
+	g.count++
+	if h.Time.Before(g.first.Time) {
+		g.first = *h // so that the line's time and port are of one query
+	}
+	if h.Time.After(g.last) {
+		g.last = h.Time
+	}
+	g.proven = g.proven && h.SourceProven
+	g.enforced = g.enforced || !h.Observe
+	if h.Action != g.action {
+		g.action = severalActions
+	}
+	if p := h.Client.Port(); !slices.Contains(g.ports, p) {
+		if len(g.ports) < MaxMergedPorts {
+			g.ports = append(g.ports, p)
+		} else {
+			g.portsTruncated = true
+		}
+	}
+}
+
+// flush hands out up to limit groups of the seconds that are over (all: of every
+// second), and returns how many.
+func (m *merger) flush(now time.Time, all bool, limit int, emit func(*group)) int {
+	for len(m.windows) > 0 && (all || now.Sub(m.windows[0].opened) >= windowAge) {
+		m.closeOldest()
+	}
+	n := min(limit, len(m.closing))
+	for i, g := range m.closing[:n] {
+		m.pending -= g.count
+		emit(g)
+		m.closing[i] = nil
+	}
+	if m.closing = m.closing[n:]; len(m.closing) == 0 {
+		m.closing = nil
+	}
+	return n
+}
+
+// due is when flush has something to do next; ok is false when there is nothing
+// to wait for.
+func (m *merger) due() (at time.Time, ok bool) {
+	if len(m.windows) == 0 {
+		return at, false
+	}
+	return m.windows[0].opened.Add(windowAge), true
+}

@@ -1,0 +1,226 @@
+package hits
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// mergeModel is merging as DESIGN.md tells it, over all hits at once and without
+// bounds on memory.
+type mergeModel struct {
+	above, maxKeys, maxClients int
+	single                     map[int64]int
+	keys                       map[int64]map[string]*modelGroup
+	clients                    map[int64]map[string]*modelGroup
+	lost                       int
+}
+
+type modelGroup struct {
+	first, last time.Time
+	firstPort   uint16
+	count       int
+	ports       map[uint16]bool
+	rules       map[string]bool
+	proven      bool
+	enforced    bool
+}
+
+func (m *mergeModel) add(h *Hit) {
+	sec := h.Time.Unix()
+	if m.single[sec] < m.above {
+		m.single[sec]++
+		return
+	}
+	rule := fmt.Sprintf("%p/%d", h.Evidence, h.Rules[0])
+	client := h.Client.Addr().String()
+	key := fmt.Sprint(client, rule, h.QType, h.Action)
+	if m.keys[sec] == nil {
+		m.keys[sec], m.clients[sec] = map[string]*modelGroup{}, map[string]*modelGroup{}
+	}
+	table, name := m.keys[sec], key
+	if table[name] == nil && len(table) == m.maxKeys {
+		table, name = m.clients[sec], client
+		if table[name] == nil && len(table) == m.maxClients {
+			m.lost++
+			return
+		}
+	}
+	g := table[name]
+	if g == nil {
+		g = &modelGroup{first: h.Time, firstPort: h.Client.Port(), ports: map[uint16]bool{}, rules: map[string]bool{}, proven: true}
+		table[name] = g
+	}
+	g.count++
+	if h.Time.Before(g.first) {
+		g.first, g.firstPort = h.Time, h.Client.Port()
+	}
+	if h.Time.After(g.last) {
+		g.last = h.Time
+	}
+	g.ports[h.Client.Port()] = true
+	g.rules[rule] = true
+	g.proven = g.proven && h.SourceProven
+	g.enforced = g.enforced || !h.Observe
+}
+
+func TestMergingKeepsEveryCount(t *testing.T) {
+	policies := []*testPolicy{{}, {}}
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		m := newMerger(rnd.IntN(40))
+		m.maxKeys, m.maxClients = 1+rnd.IntN(30), 1+rnd.IntN(10)
+		model := &mergeModel{above: m.above, maxKeys: m.maxKeys, maxClients: m.maxClients,
+			single: map[int64]int{}, keys: map[int64]map[string]*modelGroup{}, clients: map[int64]map[string]*modelGroup{}}
+
+		now := testTime
+		var single, lost, total int
+		var groups []*group
+		for range 2000 {
+			// Late by up to 200 ms, as from a queue.
+			now = now.Add(time.Duration(rnd.IntN(3_000_000)))
+			h := testHit(func(h *Hit) {
+				h.Time = now.Add(-time.Duration(rnd.IntN(200_000_000)))
+				h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.IntN(12))}), uint16(rnd.IntN(100)))
+				h.Evidence = policies[rnd.IntN(2)]
+				h.Rules[0] = uint32(rnd.IntN(12))
+				h.QType = []uint16{1, 28}[rnd.IntN(2)]
+				h.Observe = rnd.IntN(2) == 0
+				h.SourceProven = rnd.IntN(5) > 0
+				if h.Observe {
+					h.Action = "log"
+				}
+			})
+			total++
+			model.add(h)
+			switch m.admit(h, now) {
+			case admitSingle:
+				single++
+			case admitLost:
+				lost++
+			}
+			m.flush(now, false, rnd.IntN(5), func(g *group) { groups = append(groups, g) })
+		}
+		for m.flush(now, true, 7, func(g *group) { groups = append(groups, g) }) > 0 {
+		}
+		if m.pending != 0 {
+			t.Fatalf("seed %d: %d hits pending after the last flush", seed, m.pending)
+		}
+		wantSingle := 0
+		for _, n := range model.single {
+			wantSingle += n
+		}
+		if single != wantSingle || lost != model.lost {
+			t.Fatalf("seed %d: single %d lost %d, want %d and %d", seed, single, lost, wantSingle, model.lost)
+		}
+		sum := single + lost
+		for _, g := range groups {
+			sum += int(g.count)
+			checkGroup(t, seed, model, g)
+		}
+		if sum != total {
+			t.Fatalf("seed %d: %d hits came out of %d", seed, sum, total)
+		}
+		for sec := range model.keys {
+			if n := len(model.keys[sec]) + len(model.clients[sec]); n > 0 {
+				t.Fatalf("seed %d: %d groups of second %d did not come out", seed, n, sec)
+			}
+		}
+	}
+}
+
+// checkGroup compares a group with the model's, and takes it from there.
+func checkGroup(t *testing.T, seed uint64, model *mergeModel, g *group) {
+	t.Helper()
+	sec := g.first.Time.Unix()
+	client := g.first.Client.Addr().String()
+	table, name := model.clients[sec], client
+	if g.kind == MergedIndicator {
+		table = model.keys[sec]
+		name = fmt.Sprint(client, fmt.Sprintf("%p/%d", g.first.Evidence, g.first.Rules[0]), g.first.QType, g.first.Action)
+	}
+	want := table[name]
+	if want == nil {
+		t.Fatalf("seed %d: group %s of second %d is not the model's, or came twice", seed, name, sec)
+	}
+	delete(table, name)
+	if int(g.count) != want.count || !g.first.Time.Equal(want.first) || !g.last.Equal(want.last) ||
+		g.proven != want.proven || g.enforced != want.enforced {
+		t.Fatalf("seed %d: group %s: %+v, want %+v", seed, name, g, want)
+	}
+	if len(g.ports) != min(len(want.ports), MaxMergedPorts) || g.portsTruncated != (len(want.ports) > MaxMergedPorts) {
+		t.Fatalf("seed %d: group %s names %d of %d ports, truncated %v", seed, name, len(g.ports), len(want.ports), g.portsTruncated)
+	}
+	for _, p := range g.ports {
+		if !want.ports[p] {
+			t.Fatalf("seed %d: port %d never asked", seed, p)
+		}
+	}
+	if g.kind == MergedClient {
+		if g.distinct != len(want.rules) || g.atLeast || len(g.indicators) != min(g.distinct, MaxMergedIndicators) {
+			t.Fatalf("seed %d: %d distinct indicators, %d named, want %d", seed, g.distinct, len(g.indicators), len(want.rules))
+		}
+	}
+}
+
+func TestMergingOfOneClient(t *testing.T) {
+	m := newMerger(2)
+	now := testTime
+	hit := func(port uint16) *Hit {
+		return testHit(func(h *Hit) {
+			h.Time = now
+			h.Client = netip.AddrPortFrom(h.Client.Addr(), port)
+		})
+	}
+	var got []admission
+	for i := range 70 {
+		got = append(got, m.admit(hit(uint16(i)), now))
+		now = now.Add(time.Millisecond)
+	}
+	if !slices.Equal(got[:3], []admission{admitSingle, admitSingle, admitMerged}) {
+		t.Fatalf("admissions %v", got[:3])
+	}
+	var groups []*group
+	emit := func(g *group) { groups = append(groups, g) }
+	if m.flush(now, false, 10, emit); len(groups) != 0 {
+		t.Fatal("flushed before the second was over")
+	}
+	m.flush(testTime.Add(windowAge), false, 10, emit)
+	if len(groups) != 1 {
+		t.Fatalf("%d groups, want 1", len(groups))
+	}
+	if g := groups[0]; g.count != 68 || len(g.ports) != 64 || !g.portsTruncated {
+		t.Errorf("count %d, %d ports, truncated %v", g.count, len(g.ports), g.portsTruncated)
+	}
+}
+
+func TestMergingBoundsDistinctIndicators(t *testing.T) {
+	m := newMerger(0)
+	m.maxKeys, m.maxPairs = 0, 20
+	for i := range 30 {
+		m.admit(testHit(func(h *Hit) { h.Rules[0] = uint32(i) }), testTime)
+	}
+	m.flush(testTime, true, 10, func(g *group) {
+		if g.count != 30 || g.distinct != 20 || !g.atLeast || len(g.indicators) != MaxMergedIndicators {
+			t.Errorf("count %d, distinct %d, at least %v, named %d", g.count, g.distinct, g.atLeast, len(g.indicators))
+		}
+	})
+}
+
+func TestMergingSurvivesJumpsOfTheClock(t *testing.T) {
+	m := newMerger(0)
+	for i := range 100 {
+		m.admit(testHit(func(h *Hit) { h.Time = testTime.Add(time.Duration(i%7) * time.Hour) }), testTime)
+	}
+	if len(m.windows) > maxWindows {
+		t.Errorf("%d seconds open at a time", len(m.windows))
+	}
+	sum := uint64(0)
+	m.flush(testTime.Add(windowAge), false, 1000, func(g *group) { sum += g.count })
+	if sum != 100 || m.pending != 0 {
+		t.Errorf("%d of 100 hits, %d pending", sum, m.pending)
+	}
+}

@@ -1,0 +1,123 @@
+package hits
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func newTestBell() *bell { b := newBell(); return &b }
+
+func TestQueueKeepsOrderAndCountsWhatDoesNotFit(t *testing.T) {
+	q := newQueue(5, newTestBell())
+	for i := range 10 {
+		q.Record(testHit(func(h *Hit) { h.ID = uint16(i) }))
+	}
+	if q.taken() != 8 || q.full.Load() != 2 {
+		t.Fatalf("taken %d, full %d; want the length 5 rounded up to 8, and 2 lost", q.taken(), q.full.Load())
+	}
+	for i := range 8 {
+		h := q.peek()
+		if h == nil || h.ID != uint16(i) {
+			t.Fatalf("hit %d: %+v", i, h)
+		}
+		q.release()
+	}
+	if q.peek() != nil || !q.drained() {
+		t.Error("not empty after all was released")
+	}
+}
+
+func TestQueueRecordCopies(t *testing.T) {
+	q := newQueue(2, newTestBell())
+	h := testHit(nil)
+	q.Record(h)
+	h.ID, h.QName[1] = 1, 'z'
+	if got := q.peek(); got.ID != 4711 || got.QName[1] != 'a' {
+		t.Error("the queue holds the caller's memory")
+	}
+}
+
+func TestQueueForgetsWhatWasReleased(t *testing.T) {
+	q := newQueue(2, newTestBell())
+	q.Record(testHit(func(h *Hit) { h.Value, h.Chain = []byte{0}, []byte{0} }))
+	s := q.peek()
+	q.release()
+	if s.Evidence != nil || s.Value != nil || s.Chain != nil {
+		t.Error("an idle queue keeps a policy alive")
+	}
+}
+
+func TestQueueCountsEveryHitOfManyProducers(t *testing.T) {
+	const producers, each = 8, 20_000
+	q := newQueue(256, newTestBell())
+	seen := make([]int, producers)
+	var got uint64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			h := q.peek()
+			if h == nil {
+				if q.tail.Load()&closedBit != 0 && q.drained() {
+					return
+				}
+				continue
+			}
+			p := int(h.QType)
+			if int(h.TTL) < seen[p] {
+				t.Errorf("producer %d: %d after %d", p, h.TTL, seen[p])
+			}
+			seen[p] = int(h.TTL)
+			got++
+			q.release()
+		}
+	}()
+	var wg sync.WaitGroup
+	for p := range producers {
+		wg.Go(func() {
+			h := testHit(func(h *Hit) { h.QType = uint16(p) })
+			for i := range each {
+				h.TTL = uint32(i)
+				q.Record(h)
+				if p == 0 && i == each*9/10 {
+					q.close() // while the others record
+				}
+			}
+		})
+	}
+	wg.Wait()
+	<-done
+	if q.taken() != got {
+		t.Errorf("taken %d, read %d", q.taken(), got)
+	}
+	if sum := got + q.full.Load() + q.late.Load(); sum != producers*each {
+		t.Errorf("read %d + full %d + late %d = %d, recorded %d", got, q.full.Load(), q.late.Load(), sum, producers*each)
+	}
+	if q.late.Load() == 0 {
+		t.Error("nothing was recorded after the close")
+	}
+}
+
+func TestBellWakesASleeperOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBell()
+		b.wake()
+		if len(b.c) != 0 {
+			t.Error("rang while the writer was awake")
+		}
+		b.asleep.Store(true)
+		for range 3 {
+			b.wake()
+		}
+		select {
+		case <-b.c:
+		case <-time.After(time.Second):
+			t.Error("did not ring")
+		}
+		if len(b.c) != 0 {
+			t.Error("rang twice")
+		}
+	})
+}

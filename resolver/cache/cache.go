@@ -1,0 +1,114 @@
+// Package cache keeps packed upstream answers, as the upstream gave them and
+// never as policy changed them, within a bound on memory. DESIGN.md describes
+// how memory is counted and who owns what.
+package cache
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"runtime"
+)
+
+const (
+	// minShardMemory keeps a shard large enough for the largest entries.
+	minShardMemory = 1 << 20
+	// fairShare is the part of a shard that one entry may take: 1/fairShare.
+	fairShare = 8
+	// shardsPerCPU makes it unlikely that two CPUs want the same shard.
+	shardsPerCPU = 8
+)
+
+// Options are the limits of a [Cache].
+type Options struct {
+	// Memory is the bound on what all entries together cost in the heap, in
+	// bytes. With 0 or less nothing is kept.
+	Memory int64
+	// Shards is the number of independently locked parts, rounded up to a power
+	// of two; 0 picks one for this machine and Memory.
+	Shards int
+}
+
+// Cache maps keys (see [AppendKey]) to entries. When it is full the entries that
+// were not asked for the longest are dropped. Its methods may be called by any
+// number of goroutines.
+type Cache struct {
+	seed   maphash.Seed // per process: nobody can aim at one shard
+	mask   uint64
+	shards []shard
+}
+
+// New makes an empty cache.
+func New(o Options) *Cache {
+	n := shardCount(o)
+	c := &Cache{seed: maphash.MakeSeed(), mask: uint64(n - 1), shards: make([]shard, n)}
+	for i := range c.shards {
+		c.shards[i].init(max(o.Memory, 0) / int64(n))
+	}
+	return c
+}
+
+func shardCount(o Options) int {
+	n := o.Shards
+	if n <= 0 {
+		n = min(shardsPerCPU*runtime.GOMAXPROCS(0), int(max(o.Memory, 0)/minShardMemory))
+		n = max(n, 1)
+		return 1 << (bits.Len(uint(n)) - 1) // down: a shard has no less than minShardMemory
+	}
+	return 1 << bits.Len(uint(n-1))
+}
+
+// Get returns the entry of key that has not expired at now (Unix nanoseconds),
+// or nil. The entry is shared: nothing but Clean may be changed in it. Get
+// allocates nothing and keeps no reference to key.
+func (c *Cache) Get(key []byte, now int64) *Entry {
+	h := maphash.Bytes(c.seed, key)
+	return c.shards[h&c.mask].get(h, key, now)
+}
+
+// Put keeps a copy of e, in memory of its own, in place of what its key had: the
+// caller may reuse e and its slices at once. An entry that is larger than a
+// fair share of its shard, or expires as it is stored, is not kept.
+func (c *Cache) Put(e *Entry) {
+	if e.Expires <= e.Stored {
+		return
+	}
+	h := maphash.Bytes(c.seed, e.Key)
+	s := &c.shards[h&c.mask]
+	if e.roughCost() > s.entryLimit {
+		s.refuse()
+		return
+	}
+	kept, cost := e.clone()
+	s.put(h, kept, cost)
+}
+
+// Flush drops all entries.
+func (c *Cache) Flush() {
+	for i := range c.shards {
+		c.shards[i].flush()
+	}
+}
+
+// Len is the number of entries, expired ones that nobody asked for included.
+func (c *Cache) Len() int { return c.Stats().Entries }
+
+// Stats are the counts of a [Cache] since it was made. Each shard's are taken at
+// one moment, those of several shards one after the other.
+type Stats struct {
+	Hits      uint64
+	Misses    uint64 // nothing there, Expired not counted
+	Expired   uint64 // look-ups that found an entry past its time
+	Evictions uint64 // entries dropped to make room
+	Refused   uint64 // entries too large to be kept
+	Entries   int
+	Bytes     int64 // what the entries cost in the heap
+}
+
+// Stats sums up the shards.
+func (c *Cache) Stats() Stats {
+	var sum Stats
+	for i := range c.shards {
+		c.shards[i].addTo(&sum)
+	}
+	return sum
+}

@@ -1,0 +1,101 @@
+package cache
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Entry is one upstream answer. In the cache it never changes, Clean excepted.
+type Entry struct {
+	// Key is what AppendKey made of the question.
+	Key []byte
+	// Packed is the whole message without OPT record, its ID 0. Copy it before
+	// anything in it is changed.
+	Packed []byte
+	// TTLs are the offsets of the TTL fields in Packed, QuestionEnd that of the
+	// end of the question section.
+	TTLs        []uint16
+	QuestionEnd uint16
+	// RCode is the full response code; Packed has its lower four bits.
+	RCode uint16
+	// Stored is when the answer came, Expires from when on it is not to be given
+	// any more: Unix nanoseconds.
+	Stored, Expires int64
+
+	// The triggers in Packed that policy judges: names in wire form one after
+	// the other, a kind for each, and addresses (wire.Reply has the same).
+	Names     []byte
+	NameKinds []byte
+	Addrs     []netip.Addr
+
+	// Clean is the serial of the policy under which the triggers were last found
+	// to match nothing; 0 if never.
+	Clean atomic.Uint64
+}
+
+// MaxKey is the longest key.
+const MaxKey = 255 + 5
+
+// AppendKey appends the key of a question: the name asked for in lower-case wire
+// form, type, class, and those flags of the query that change what an upstream
+// answers.
+func AppendKey(dst []byte, qname []byte, qtype, qclass uint16, do, cd bool) []byte {
+	var flags byte
+	if do {
+		flags |= 1
+	}
+	if cd {
+		flags |= 2
+	}
+	dst = append(dst, qname...)
+	dst = binary.BigEndian.AppendUint16(dst, qtype)
+	dst = binary.BigEndian.AppendUint16(dst, qclass)
+	return append(dst, flags)
+}
+
+const (
+	entrySize = int64(unsafe.Sizeof(Entry{}))
+	addrSize  = int64(unsafe.Sizeof(netip.Addr{}))
+	ttlSize   = int64(unsafe.Sizeof(uint16(0)))
+
+	// listElementSize is an element of golang-lru's list: three pointers, key,
+	// value, an expiry time and an expiry bucket, in its size class.
+	listElementSize = 80
+	// mapSlotSize is what a Go map of 8-byte keys and values takes for one
+	// element: 17 octets of slot and control octet, in tables that are from
+	// 7/16 to 7/8 full. The worse end.
+	mapSlotSize = 39
+)
+
+// roughCost is what e costs at least when kept.
+func (e *Entry) roughCost() int64 {
+	return entrySize + listElementSize + mapSlotSize +
+		int64(len(e.Key)+len(e.Packed)+len(e.Names)+len(e.NameKinds)) +
+		int64(len(e.TTLs))*ttlSize + int64(len(e.Addrs))*addrSize
+}
+
+// clone copies e into memory of its own and says what that costs in the heap:
+// an entry, an array for all octets, one for the TTL offsets, one for the
+// addresses, and its places in the list and the map.
+func (e *Entry) clone() (kept *Entry, cost int64) {
+	// Growing nil gives the capacity of the allocator's size class, so that what
+	// it rounds up is counted too.
+	octets := slices.Grow([]byte(nil), len(e.Key)+len(e.Packed)+len(e.Names)+len(e.NameKinds))
+	part := func(from []byte) []byte {
+		start := len(octets)
+		octets = append(octets, from...)
+		return octets[start:len(octets):len(octets)]
+	}
+	kept = &Entry{
+		Key: part(e.Key), Packed: part(e.Packed), Names: part(e.Names), NameKinds: part(e.NameKinds),
+		TTLs:        append(slices.Grow([]uint16(nil), len(e.TTLs)), e.TTLs...),
+		Addrs:       append(slices.Grow([]netip.Addr(nil), len(e.Addrs)), e.Addrs...),
+		QuestionEnd: e.QuestionEnd, RCode: e.RCode, Stored: e.Stored, Expires: e.Expires,
+	}
+	kept.Clean.Store(e.Clean.Load())
+	return kept, entrySize + listElementSize + mapSlotSize +
+		int64(cap(octets)) + int64(cap(kept.TTLs))*ttlSize + int64(cap(kept.Addrs))*addrSize
+}

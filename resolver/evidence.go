@@ -1,0 +1,78 @@
+package resolver
+
+import (
+	"sinkhole/blocklist"
+	"sinkhole/blocklist/format"
+	"sinkhole/hits"
+	"sinkhole/resolver/wire"
+)
+
+// evidence lets a hit speak of the rules of the policy that judged it. One
+// pointer wide, it becomes a hits.Evidence without an allocation.
+type evidence struct{ policy *blocklist.Policy }
+
+func (e evidence) Indicator(rule uint32) hits.Indicator {
+	i := e.policy.Indicator(rule)
+	return hits.Indicator{
+		Type: indicatorType(&i), Name: i.Value(), Scope: scopeWord(&i), Action: i.Action.String(),
+		List: i.List, ListVersion: i.Version, File: i.File, Line: i.Line,
+		Family: i.Family, Confidence: i.Confidence, Reference: i.Reference, TLP: i.TLP,
+		FirstSeen: i.FirstSeen, LastSeen: i.LastSeen, Expires: i.Expires,
+	}
+}
+
+// indicatorType is the STIX object type of an indicator.
+func indicatorType(i *blocklist.Indicator) string {
+	switch {
+	case i.Trigger == format.QName:
+		return "domain-name"
+	case i.Prefix.Addr().Is4():
+		return "ipv4-addr"
+	}
+	return "ipv6-addr"
+}
+
+func scopeWord(i *blocklist.Indicator) string {
+	switch {
+	case i.Trigger != format.QName:
+		return "prefix"
+	case i.Scope == format.Exact:
+		return "exact"
+	case i.Scope == format.Below:
+		return "below"
+	}
+	return "subtree"
+}
+
+// record turns a verdict into a hit and hands it to the journal's queue. answer
+// is what the client gets, nil if nothing.
+func (r *Resolver) record(q *request, p *blocklist.Policy, v *blocklist.Verdict, action string, answer []byte, sink given) {
+	h := hits.Hit{
+		Time: q.received, Client: q.client, Server: q.server, Transport: q.transport, SourceProven: q.transport != hits.UDP,
+		QName: q.Name, QNameLen: q.NameLen, QType: q.Type, QClass: q.Class, ID: q.ID,
+		Trigger: triggerOf(v.Match), Value: v.Name, Matched: v.Addr, Chain: v.Chain,
+		Rules: v.Rules, NRules: v.N, MoreRules: v.More, Evidence: evidence{p},
+		Observe: v.Decision != blocklist.Enforce, Action: action, Sink: sink.addr, TTL: sink.ttl,
+	}
+	if answer != nil {
+		h.Answered = true
+		h.Flags = wire.Flags(answer)
+		h.RCode = h.Flags & wire.RCodeMask
+		h.Truncated = h.Flags&wire.TC != 0
+	}
+	q.queue.Record(&h)
+}
+
+func triggerOf(m blocklist.MatchKind) hits.Trigger {
+	switch m {
+	case blocklist.MatchClientIP:
+		return hits.TriggerClientIP
+	case blocklist.MatchAlias:
+		return hits.TriggerCNAME
+	case blocklist.MatchService:
+		return hits.TriggerSVCB
+	case blocklist.MatchResponseIP:
+		return hits.TriggerResponseIP
+	}
+	return hits.TriggerQName
+}

@@ -1,0 +1,51 @@
+package resolver
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"sinkhole/resolver/wire"
+)
+
+// admits is the client check, made before anything else on every transport. A
+// client that may not ask gets reply, or nothing where it is nil.
+func (r *Resolver) admits(client netip.Addr, query []byte) (reply []byte, ok bool) {
+	s := r.settings.Load()
+	if s.allowed(client) {
+		return nil, true
+	}
+	if s.DropOthers {
+		r.count.ignored.Add(1)
+		return nil, false
+	}
+	if reply = prohibited(query); reply == nil {
+		r.count.ignored.Add(1)
+		return nil, false
+	}
+	r.count.refused.Add(1)
+	r.count.answer(reply)
+	return reply, false
+}
+
+// prohibited is REFUSED with the extended DNS error 18 for a query of the
+// common shape, REFUSED without a question for any other, and nil for what is
+// no query: answering answers makes loops.
+func prohibited(query []byte) []byte {
+	if len(query) < wire.HeaderLen || wire.Flags(query)&wire.QR != 0 {
+		return nil
+	}
+	var q wire.Query
+	if q.Parse(query) != nil {
+		reply := make([]byte, wire.HeaderLen)
+		wire.SetID(reply, wire.ID(query))
+		wire.SetFlags(reply, wire.QR|wire.Flags(query)&(wire.OpcodeMask|wire.RD)|wire.RCodeRefused)
+		return reply
+	}
+	reply := q.AppendResponse(nil, wire.RCodeRefused, 0)
+	if q.EDNS {
+		reply = wire.AppendOPT(reply, maxUDPSize, q.DO, wire.RCodeRefused, &wire.EDE{Code: dns.ExtendedErrorCodeProhibited})
+		wire.SetCounts(reply, 0, 0, 1)
+	}
+	return reply
+}

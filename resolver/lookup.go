@@ -1,0 +1,124 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+	"go.uber.org/zap"
+
+	"sinkhole/resolver/cache"
+	"sinkhole/resolver/upstream"
+	"sinkhole/resolver/wire"
+)
+
+// maxMisses bounds the queries that wait for upstreams at one time. One more is
+// answered SERVFAIL at once, so that blocked and cached answers never suffer.
+const maxMisses = 20_000
+
+// upstreamSize is the EDNS buffer offered to upstreams (the DNS flag day of 2020).
+const upstreamSize = 1232
+
+// lookup gives the upstream's answer, from the cache or fresh; nil with the
+// reason, as an extended DNS error, when there is none.
+func (r *Resolver) lookup(q *request) (*cache.Entry, *wire.EDE) {
+	var buffer [wire.MaxName + 8]byte
+	key := cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD)
+	if e := r.cache.Get(key, q.received.UnixNano()); e != nil {
+		return e, nil
+	}
+	if r.misses.Add(1) > maxMisses {
+		r.misses.Add(-1)
+		r.count.shed.Add(1)
+		return nil, &wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}
+	}
+	defer r.misses.Add(-1)
+	shared, err, joined := r.pending.Do(string(key), func() (any, error) { return r.fetch(&q.Query, string(key)) })
+	if joined {
+		r.count.coalesced.Add(1)
+	}
+	if err != nil {
+		return nil, &wire.EDE{Code: failureCode(err)}
+	}
+	return shared.(*cache.Entry), nil
+}
+
+// failureCode is the extended DNS error for a failed exchange.
+func failureCode(err error) uint16 {
+	if failure, ok := errors.AsType[*upstream.Error](err); ok {
+		return failure.EDE()
+	}
+	return dns.ExtendedErrorCodeNetworkError
+}
+
+// fetch asks an upstream, and caches its answer as the upstream said it.
+func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
+	asked := *q
+	asked.AD = true // whoever shares the answer may want to know (RFC 6840 section 5.7)
+	reply, err := r.forward(context.Background(), wire.AppendQuery(make([]byte, 0, 512), &asked, upstreamSize))
+	if err != nil {
+		r.count.failed.Add(1)
+		return nil, err
+	}
+	e, lifetime, err := r.admit(reply.Msg, key)
+	if err != nil {
+		r.count.failed.Add(1)
+		r.log.Debug("upstream reply unusable", zap.Stringer("server", reply.Server), zap.Error(err))
+		return nil, err
+	}
+	if lifetime > 0 {
+		e.Expires = e.Stored + int64(lifetime)
+		r.cache.Put(e)
+	}
+	return e, nil
+}
+
+// admit makes a cache entry of an upstream's reply, and says how long it may be
+// kept: not at all for failures and for what carries no lifetime.
+func (r *Resolver) admit(msg []byte, key string) (*cache.Entry, time.Duration, error) {
+	var f wire.Reply
+	if err := f.Parse(msg); err != nil {
+		return nil, 0, err
+	}
+	msg, err := f.Scrub(f.Strip(msg))
+	if err != nil {
+		return nil, 0, err
+	}
+	lifetime := r.lifetime(&f)
+	minTTL, maxTTL := uint32(r.ttl.Min/time.Second), uint32(r.ttl.Max/time.Second)
+	if f.Negative {
+		minTTL, maxTTL = 0, min(maxTTL, uint32(lifetime/time.Second))
+	}
+	wire.Clamp(msg, f.TTLs, minTTL, maxTTL)
+	e := &cache.Entry{
+		Key: []byte(key), Packed: msg, TTLs: f.TTLs, RCode: f.RCode,
+		Stored: time.Now().UnixNano(), QuestionEnd: uint16(f.QuestionEnd), Names: f.Names, NameKinds: f.NameKinds, Addrs: r.withEmbedded(f.Addrs),
+	}
+	return e, lifetime, nil
+}
+
+// lifetime is how long a reply may be kept.
+func (r *Resolver) lifetime(f *wire.Reply) time.Duration {
+	said := time.Duration(f.TTL()) * time.Second
+	switch {
+	case f.Negative:
+		return min(said, r.ttl.Negative)
+	case f.TC || f.RCode != wire.RCodeNoError:
+		return 0
+	}
+	return min(max(said, r.ttl.Min), r.ttl.Max)
+}
+
+// withEmbedded adds the IPv4 addresses inside NAT64 addresses.
+func (r *Resolver) withEmbedded(addrs []netip.Addr) []netip.Addr {
+	for _, addr := range addrs {
+		for _, prefix := range r.nat64 {
+			if ipv4, ok := wire.EmbeddedIPv4(addr, prefix); ok {
+				addrs = append(addrs, ipv4)
+			}
+		}
+	}
+	return addrs
+}

@@ -1,0 +1,60 @@
+package resolver
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"sinkhole/hits"
+	"sinkhole/resolver/wire"
+)
+
+// request is one query on its way through the resolver.
+type request struct {
+	wire.Query
+	client    netip.AddrPort // the socket's other end, IPv4-mapped addresses as IPv4
+	server    netip.AddrPort // the address that was asked
+	transport hits.Transport
+	received  time.Time
+	queue     *hits.Queue
+}
+
+// maxUDPSize is the largest answer sent over UDP whatever the client offers, so
+// that no answer is fragmented (the DNS flag day of 2020).
+const maxUDPSize = 1232
+
+// sizeLimit is the largest answer that the client can take.
+func (q *request) sizeLimit() int {
+	switch {
+	case q.transport != hits.UDP:
+		return dns.MaxMsgSize
+	case !q.EDNS:
+		return dns.MinMsgSize
+	}
+	return min(max(int(q.UDPSize), dns.MinMsgSize), maxUDPSize)
+}
+
+// fill takes the facts of a query that the library has unpacked. It reports
+// whether the query is well formed: one OPT at most (RFC 6891 section 6.1.1).
+func (q *request) fill(m *dns.Msg) bool {
+	var spelled [wire.MaxName]byte
+	n, err := dns.PackDomainName(m.Question[0].Name, spelled[:], 0, nil, false)
+	if err != nil || !q.SetName(spelled[:n]) {
+		return false
+	}
+	q.ID, q.Opcode = m.Id, uint8(m.Opcode)
+	q.RD, q.AD, q.CD = m.RecursionDesired, m.AuthenticatedData, m.CheckingDisabled
+	q.Type, q.Class = m.Question[0].Qtype, m.Question[0].Qclass
+	for _, rr := range m.Extra {
+		opt, isOPT := rr.(*dns.OPT)
+		if !isOPT {
+			continue
+		}
+		if q.EDNS || opt.Hdr.Name != "." {
+			return false
+		}
+		q.EDNS, q.Version, q.DO, q.UDPSize = true, opt.Version(), opt.Do(), opt.UDPSize()
+	}
+	return true
+}

@@ -1,0 +1,50 @@
+package resolver
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"sinkhole/blocklist"
+)
+
+// Settings are what a configuration reload may change while queries go on.
+type Settings struct {
+	Allow       []netip.Prefix // clients that may ask
+	DropOthers  bool           // everyone else gets nothing instead of REFUSED
+	IPv4, IPv6  blocklist.Sink // sinkhole addresses; SinkInherit is not valid here
+	SinkholeTTL time.Duration
+	Explain     Explain
+}
+
+// Explain is how much the extended DNS errors of policy answers tell a client.
+type Explain uint8
+
+const (
+	ExplainNone   Explain = iota // no extended DNS error
+	ExplainCode                  // the code alone
+	ExplainFamily                // and the malware family
+	ExplainFull                  // and the list and the indicator
+)
+
+// settings is Settings compiled for the data path; immutable.
+type settings struct {
+	Settings
+	allow *bart.Lite
+	ttl   uint32 // seconds
+}
+
+func compileSettings(s Settings) *settings {
+	c := &settings{Settings: s, allow: &bart.Lite{}, ttl: uint32(s.SinkholeTTL / time.Second)}
+	for _, prefix := range s.Allow {
+		c.allow.Insert(prefix.Masked())
+	}
+	return c
+}
+
+// allowed tells whether a client may ask. IPv4-mapped addresses count as IPv4,
+// and a zone (fe80::1%eth0) does not matter.
+func (s *settings) allowed(client netip.Addr) bool {
+	return s.allow.Contains(client.Unmap().WithZone(""))
+}

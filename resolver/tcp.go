@@ -1,0 +1,99 @@
+package resolver
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// maxConnections bounds the open TCP connections of one listener.
+	maxConnections = 2000
+	// maxTCPQueries bounds the queries of one connection.
+	maxTCPQueries = 10_000
+	tcpReadWait   = 5 * time.Second  // for the first query
+	tcpIdleWait   = 10 * time.Second // for each further one
+	tcpWriteWait  = 3 * time.Second  // for the client to take an answer
+)
+
+// tcpListener bounds what connections can cost.
+type tcpListener struct {
+	net.Listener
+	resolver *Resolver
+	open     atomic.Int64
+}
+
+// Accept gives the next connection of a client that may connect. Where clients
+// outside the ACL get REFUSED, that is for the reader to tell them.
+func (l *tcpListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		s := l.resolver.settings.Load()
+		if s.DropOthers && !s.allowed(addrPort(c.RemoteAddr()).Addr()) {
+			l.resolver.count.ignored.Add(1)
+			c.Close()
+			continue
+		}
+		if l.open.Add(1) > maxConnections {
+			l.open.Add(-1)
+			l.resolver.count.crowded.Add(1)
+			c.Close()
+			continue
+		}
+		return &tcpConn{Conn: c, listener: l}, nil
+	}
+}
+
+// tcpConn is a connection whose client must take its answers in time.
+type tcpConn struct {
+	net.Conn
+	listener *tcpListener
+	closed   atomic.Bool
+}
+
+func (c *tcpConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(tcpWriteWait)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.Close() // the rest of a half-written answer would be read as the next one
+	}
+	return n, err
+}
+
+func (c *tcpConn) Close() error {
+	if !c.closed.Swap(true) {
+		c.listener.open.Add(-1)
+	}
+	return c.Conn.Close()
+}
+
+// tcpReader makes the client check on each query of a connection.
+type tcpReader struct {
+	dns.Reader
+	resolver *Resolver
+}
+
+var errProhibited = errors.New("client may not ask")
+
+func (t tcpReader) ReadTCP(c net.Conn, wait time.Duration) ([]byte, error) {
+	query, err := t.Reader.ReadTCP(c, wait)
+	if err != nil {
+		return nil, err
+	}
+	reply, ok := t.resolver.admits(addrPort(c.RemoteAddr()).Addr(), query)
+	if ok {
+		return query, nil
+	}
+	if reply != nil {
+		_, _ = c.Write(append([]byte{byte(len(reply) >> 8), byte(len(reply))}, reply...))
+	}
+	return nil, errProhibited
+}

@@ -1,0 +1,124 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// maxQuery is the largest query that is read from a datagram.
+const maxQuery = 4096
+
+// packetConn is the seam between the socket and the DNS library: the library
+// reads from it and writes to it and keeps the rest. It makes the client check,
+// and on a wildcard bind it knows the address that was asked and sends the
+// answer from there.
+type packetConn struct {
+	*net.UDPConn
+	resolver *Resolver
+	local    netip.AddrPort
+	wildcard bool
+	oob      []byte // of the one reader
+}
+
+// peer is where a datagram came from, and the address it was sent to.
+type peer struct {
+	remote netip.AddrPort // IPv4-mapped addresses as IPv4
+	local  netip.AddrPort
+	to     netip.AddrPort // remote as the socket knows it
+	oob    []byte         // control message that sends the answer from local; nil: the socket's own address
+}
+
+func (p *peer) Network() string { return "udp" }
+func (p *peer) String() string  { return p.remote.String() }
+
+func newPacketConn(c *net.UDPConn, r *Resolver) (*packetConn, error) {
+	p := &packetConn{UDPConn: c, resolver: r, local: unmap(c.LocalAddr().(*net.UDPAddr).AddrPort())}
+	if p.wildcard = p.local.Addr().IsUnspecified(); !p.wildcard {
+		return p, nil
+	}
+	// A dual-stack socket needs both, and has both.
+	err6 := ipv6.NewPacketConn(c).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+	err4 := ipv4.NewPacketConn(c).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+	if err6 != nil && err4 != nil {
+		return nil, fmt.Errorf("asking for the destination of datagrams: %w", errors.Join(err6, err4))
+	}
+	p.oob = make([]byte, max(len(ipv4.NewControlMessage(ipv4.FlagDst|ipv4.FlagInterface)), len(ipv6.NewControlMessage(ipv6.FlagDst|ipv6.FlagInterface))))
+	return p, nil
+}
+
+// ReadFrom reads the next query of a client that may ask.
+func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, oobn, _, from, err := p.ReadMsgUDPAddrPort(b, p.oob)
+		if err != nil {
+			if passing(err) {
+				continue
+			}
+			return 0, nil, err
+		}
+		to := &peer{remote: unmap(from), local: p.local, to: from}
+		if p.wildcard {
+			to.destination(p.oob[:oobn], p.local.Port())
+		}
+		reply, ok := p.resolver.admits(to.remote.Addr(), b[:n])
+		if ok {
+			return n, to, nil
+		}
+		if reply != nil {
+			_, _ = p.WriteTo(reply, to)
+		}
+	}
+}
+
+// WriteTo sends an answer to a *peer of ReadFrom.
+func (p *packetConn) WriteTo(b []byte, addr net.Addr) (int, error) {
+	to := addr.(*peer)
+	n, _, err := p.WriteMsgUDPAddrPort(b, to.oob, to.to)
+	return n, err
+}
+
+// destination takes the address that was asked from the control message.
+func (p *peer) destination(oob []byte, port uint16) {
+	var six ipv6.ControlMessage
+	if err := six.Parse(oob); err == nil && six.Dst != nil {
+		p.setLocal(six.Dst, port)
+		if p.local.Addr().Is6() {
+			p.oob = (&ipv6.ControlMessage{Src: six.Dst, IfIndex: six.IfIndex}).Marshal()
+			return
+		}
+	}
+	var four ipv4.ControlMessage
+	if err := four.Parse(oob); err == nil && four.Dst != nil {
+		p.setLocal(four.Dst, port)
+	}
+	if p.local.Addr().Is4() && !p.local.Addr().IsUnspecified() {
+		p.oob = (&ipv4.ControlMessage{Src: p.local.Addr().AsSlice()}).Marshal()
+	}
+}
+
+func (p *peer) setLocal(ip net.IP, port uint16) {
+	if addr, ok := netip.AddrFromSlice(ip); ok {
+		p.local = netip.AddrPortFrom(addr.Unmap(), port)
+	}
+}
+
+// passing tells whether a read error concerns one datagram and not the socket,
+// such as the ICMP error that an earlier answer met.
+func passing(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && !op.Timeout() && !errors.Is(err, net.ErrClosed)
+}
+
+// drained waits until the kernel holds no more queries of this socket, or the
+// deadline has passed.
+func (p *packetConn) drained(deadline time.Time) {
+	for time.Now().Before(deadline) && p.waiting() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,155 @@
+// Package upstream exchanges one packed query for one checked reply with one of
+// several upstream servers: transports, selection with failover, health, and
+// the checks that make a forged reply improbable (RFC 5452). DESIGN.md beside
+// this file says how the parts fit together.
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// hedgeAfter is how long a silent server holds up an exchange before the next
+// server is asked as well: less than the first retransmission of the usual
+// stub resolvers.
+const hedgeAfter = 800 * time.Millisecond
+
+// Options configures a Forwarder.
+type Options struct {
+	// Servers are asked in this order: "IP", "IP:port", or "system" for the
+	// name servers of ResolvConf. None at all is allowed: every exchange then
+	// fails with an Error of kind NoServer.
+	Servers []string
+	// Timeout is how long one server may take for its answer over one
+	// transport. An exchange as a whole takes at most twice that.
+	Timeout time.Duration
+	// Own tells the addresses that we listen on ourselves, so that "system"
+	// does not make us ask ourselves. A wildcard address stands for every
+	// address of the machine. May be nil; called from any goroutine.
+	Own func() []netip.AddrPort
+	// ResolvConf is the file behind "system"; "" is /etc/resolv.conf.
+	ResolvConf string
+	// Logger may be nil. Only changes of state are logged, never names.
+	Logger *zap.Logger
+}
+
+// Forwarder sends queries to upstream servers. It is safe for concurrent use.
+type Forwarder struct {
+	timeout time.Duration
+	roster  *roster
+	plain   *plain
+	sockets sockets
+	log     *zap.Logger
+
+	closing context.Context // done from the call of Close on
+	close   context.CancelFunc
+
+	// running counts exchanges and their attempts. An exchange joins under mu,
+	// so that none can join once Close waits.
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+// Reply is a checked reply to one query.
+type Reply struct {
+	// Msg is the reply with the ID of the query. Its question equals the
+	// query's, octet by octet, and all its sections lie within it. It may lack
+	// an OPT record although the query had one, and its RCODE may be any. It
+	// belongs to the caller.
+	Msg       []byte
+	Server    netip.AddrPort
+	Transport string        // udp or tcp
+	RTT       time.Duration // from the first packet to this server until its reply
+}
+
+// New returns a Forwarder. It reads no file and sends nothing.
+func New(o Options) (*Forwarder, error) {
+	if o.Timeout <= 0 {
+		return nil, fmt.Errorf("upstream timeout is %v, expected a positive duration", o.Timeout)
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	roster, err := newRoster(o)
+	if err != nil {
+		return nil, err
+	}
+	f := &Forwarder{
+		timeout: o.Timeout,
+		roster:  roster,
+		plain:   newPlain(o.Timeout),
+		sockets: newSockets(),
+		log:     o.Logger,
+	}
+	f.closing, f.close = context.WithCancel(context.Background())
+	return f, nil
+}
+
+// Exchange sends the packed query to the servers until one of them gives a
+// usable answer. The query's ID is replaced in every packet sent and put back
+// into the reply; the query itself is neither changed nor kept. If all servers
+// decline (SERVFAIL, REFUSED, NOTIMP, FORMERR), the reply is what one of them
+// said. The error is an *Error if no server replied, that of ctx if ctx ended
+// first, and wraps net.ErrClosed after Close.
+func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
+	q, err := parseQuery(query)
+	if err != nil {
+		return Reply{}, err
+	}
+	if err := f.join(); err != nil {
+		return Reply{}, err
+	}
+	defer f.running.Done()
+
+	servers, why := f.roster.inOrder(time.Now())
+	if len(servers) == 0 {
+		return Reply{}, &Error{Kind: NoServer, Reason: why}
+	}
+	reply, err := f.race(ctx, q, servers)
+	if err != nil {
+		return Reply{}, err
+	}
+	copy(reply.Msg[:2], query[:2])
+	return reply, nil
+}
+
+// Stats returns the counters of every server in use, in configured order.
+func (f *Forwarder) Stats() []ServerStats {
+	servers, _ := f.roster.current(time.Now())
+	stats := make([]ServerStats, len(servers))
+	for i, s := range servers {
+		stats[i] = s.stats()
+	}
+	return stats
+}
+
+// Close ends running exchanges with an error and waits for them.
+func (f *Forwarder) Close() error {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.close()
+	f.running.Wait()
+	return nil
+}
+
+func (f *Forwarder) join() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return errClosed()
+	}
+	f.running.Add(1)
+	return nil
+}
+
+func errClosed() error {
+	return fmt.Errorf("upstream forwarder: %w", net.ErrClosed)
+}

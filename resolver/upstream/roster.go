@@ -1,0 +1,110 @@
+package upstream
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+const (
+	systemKeyword = "system"
+	dnsPort       = 53
+)
+
+// roster keeps the servers in configured order.
+type roster struct {
+	configured []*server // nil stands for the servers of the system
+	system     *system   // nil where "system" is not configured
+}
+
+func newRoster(o Options) (*roster, error) {
+	r := &roster{}
+	for _, text := range o.Servers {
+		if text == systemKeyword {
+			if r.system == nil {
+				r.system = newSystem(o)
+				r.configured = append(r.configured, nil)
+			}
+			continue
+		}
+		addr, err := parseServer(text)
+		if err != nil {
+			return nil, err
+		}
+		r.configured = append(r.configured, newServer(addr, o.Logger))
+	}
+	return r, nil
+}
+
+// parseServer reads "IP" or "IP:port".
+func parseServer(text string) (netip.AddrPort, error) {
+	addr, err := netip.ParseAddr(text)
+	to := netip.AddrPortFrom(addr, dnsPort)
+	if err != nil {
+		to, err = netip.ParseAddrPort(text)
+	}
+	if err == nil {
+		err = checkServer(to)
+	}
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("upstream server %q: %w; expected %q, an address such as 192.0.2.1, or address and port such as [2001:db8::1]:53",
+			text, err, systemKeyword)
+	}
+	return netip.AddrPortFrom(to.Addr().Unmap(), to.Port()), nil
+}
+
+func checkServer(to netip.AddrPort) error {
+	switch addr := to.Addr().Unmap(); {
+	case to.Port() == 0:
+		return fmt.Errorf("port 0 cannot be asked")
+	case addr.IsUnspecified():
+		return fmt.Errorf("%s names no machine", addr)
+	case addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return fmt.Errorf("%s names more than one machine", addr)
+	}
+	return nil
+}
+
+// current returns all servers in configured order, each address once, or why
+// there are none.
+func (r *roster) current(now time.Time) ([]*server, string) {
+	servers := make([]*server, 0, len(r.configured))
+	add := func(s *server) {
+		if !slices.ContainsFunc(servers, func(t *server) bool { return t.addr == s.addr }) {
+			servers = append(servers, s)
+		}
+	}
+	why := "none is configured"
+	for _, s := range r.configured {
+		if s != nil {
+			add(s)
+			continue
+		}
+		var fromSystem []*server
+		fromSystem, why = r.system.servers(now)
+		for _, s := range fromSystem {
+			add(s)
+		}
+	}
+	return servers, why
+}
+
+// inOrder returns all servers in the order in which to ask them: those that
+// answer before those that lately did not.
+func (r *roster) inOrder(now time.Time) ([]*server, string) {
+	servers, why := r.current(now)
+	if len(servers) < 2 {
+		return servers, why
+	}
+	ordered := make([]*server, 0, len(servers))
+	var down []*server
+	for _, s := range servers {
+		if s.health.preferred(now) {
+			ordered = append(ordered, s)
+		} else {
+			down = append(down, s)
+		}
+	}
+	return append(ordered, down...), why
+}

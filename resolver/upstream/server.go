@@ -1,0 +1,73 @@
+package upstream
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// plainFor is how long a server that does not know EDNS is asked without it.
+const plainFor = 15 * time.Minute
+
+// server is one upstream server: its address and all that is remembered of it.
+type server struct {
+	addr     netip.AddrPort
+	log      *zap.Logger
+	health   health
+	counters counters
+	plain    atomic.Int64 // Unix nanoseconds until which it is asked without EDNS
+}
+
+func newServer(addr netip.AddrPort, log *zap.Logger) *server {
+	return &server{addr: addr, log: log.With(zap.Stringer("server", addr))}
+}
+
+// answered notes any checked reply.
+func (s *server) answered(now time.Time) {
+	if s.health.answered(now) {
+		s.log.Info("upstream server answers again")
+	}
+}
+
+// failed notes the end of an attempt that began at started.
+func (s *server) failed(started, now time.Time, err *failure) {
+	s.counters.failed(err.cause)
+	if err.cause == causeCancelled || err.cause == causeLocal {
+		return
+	}
+	if backoff, first := s.health.failed(started, now); first {
+		s.log.Warn("upstream server does not answer; the others are asked first",
+			zap.Duration("for", backoff), zap.String("reason", err.text))
+	}
+}
+
+// withoutEDNS is true for a server that was found not to know EDNS.
+func (s *server) withoutEDNS(now time.Time) bool { return now.UnixNano() < s.plain.Load() }
+
+func (s *server) rememberWithoutEDNS(now time.Time) {
+	s.plain.Store(now.Add(plainFor).UnixNano())
+}
+
+func (s *server) stats() ServerStats {
+	c := &s.counters
+	return ServerStats{
+		Server:     s.addr,
+		Healthy:    s.health.up(),
+		Exchanges:  c.exchanges.Load(),
+		Replies:    c.replies.Load(),
+		Declined:   c.declined.Load(),
+		Timeouts:   c.timeouts.Load(),
+		Refused:    c.refused.Load(),
+		Network:    c.network.Load(),
+		Local:      c.local.Load(),
+		Abandoned:  c.abandoned.Load(),
+		Mismatched: c.mismatched.Load(),
+		Malformed:  c.malformed.Load(),
+		Truncated:  c.truncated.Load(),
+		Suspected:  c.suspected.Load(),
+		OverTCP:    c.overTCP.Load(),
+		RTT:        c.histogram(),
+	}
+}
