@@ -1,7 +1,7 @@
 # A static binary in an empty image, run by a user that is not root.
 #
 #   docker build -t sinkhole .
-#   docker run -p 53:5353/udp -p 53:5353/tcp -v /etc/sinkhole:/etc/sinkhole:ro -v sinkhole:/var/lib/sinkhole sinkhole
+#   docker run -p 53:5300/udp -p 53:5300/tcp -v /etc/sinkhole:/etc/sinkhole:ro -v sinkhole:/var/lib/sinkhole sinkhole
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -15,7 +15,7 @@ FROM scratch
 COPY --from=build --chown=65532:65532 /image/ /
 USER 65532:65532
 VOLUME /var/lib/sinkhole
-EXPOSE 5353/udp 5353/tcp 9153/tcp
+EXPOSE 5300/udp 5300/tcp 9153/tcp
 HEALTHCHECK NONE
 ENTRYPOINT ["/sinkhole"]
 CMD ["serve", "-c", "/etc/sinkhole/sinkhole.yaml"]

@@ -1,13 +1,14 @@
 package blocklist
 
 import (
+	"fmt"
+	"math"
 	"net/netip"
-
-	"sinkhole/blocklist/format"
 )
 
 // maxRulesPerList bounds what one list can say about one trigger, so that no
-// feed can make a look-up slow. What is beyond is left out and counted.
+// feed can make a look-up slow. What is beyond is left out and counted in
+// Status.Excess.
 const maxRulesPerList = 64
 
 // compiler merges segments and the unchanged lists of an older policy into a
@@ -16,10 +17,18 @@ type compiler struct {
 	*Policy
 	in      interner
 	pending []rule
+	excess  []int // by list: rules left out because of maxRulesPerList
 }
 
-func newCompiler(serial uint64, names int) *compiler {
-	return &compiler{Policy: &Policy{serial: serial, names: newNameSet(names)}, in: newInterner()}
+var errManyFiles = fmt.Errorf("more than %d files in all lists together: put several into one", math.MaxUint16)
+
+// newCompiler makes room for about as much as there is in an older policy.
+func newCompiler(serial uint64, old *Policy) *compiler {
+	return &compiler{
+		Policy:  &Policy{serial: serial, names: newNameSet(old.names.count, len(old.names.arena))},
+		in:      newInterner(),
+		pending: make([]rule, 0, len(old.rules)),
+	}
 }
 
 // addSegment adds a freshly parsed list.
@@ -38,55 +47,56 @@ func (c *compiler) carry(list List, old *Policy, index uint16) error {
 			names = append(names, f.name)
 		}
 	}
-	return c.addList(list, names, &old.tables, func(fn func(*rule, []byte, netip.Prefix)) {
-		old.eachOf(index, func(r *rule, name []byte, prefix netip.Prefix) {
-			moved := *r
-			moved.file = fileAt[r.file]
-			fn(&moved, name, prefix)
+	return c.addList(list, names, &old.tables, func(fn func(rule, []byte, netip.Prefix)) {
+		old.eachOf(index, func(r rule, name []byte, prefix netip.Prefix) {
+			r.file = fileAt[r.file]
+			fn(r, name, prefix)
 		})
 	})
 }
 
-func (c *compiler) addList(list List, files []string, from *tables, each func(func(*rule, []byte, netip.Prefix))) error {
+func (c *compiler) addList(list List, files []string, from *tables, each func(func(rule, []byte, netip.Prefix))) error {
+	if len(c.files)+len(files) > math.MaxUint16 {
+		return errManyFiles
+	}
 	c.lists = append(c.lists, list)
+	c.excess = append(c.excess, 0)
 	firstFile := uint16(len(c.files))
 	for _, name := range files {
 		c.files = append(c.files, file{list: uint16(len(c.lists) - 1), name: name})
 	}
 	detailAt := c.in.transfer(from)
 	var failed error
-	each(func(r *rule, name []byte, prefix netip.Prefix) {
-		added := *r
-		added.file += firstFile
-		added.detail = detailAt(r.detail)
-		if !c.enter(&added, name, prefix) {
+	each(func(r rule, name []byte, prefix netip.Prefix) {
+		var ok bool
+		if r.entry, ok = c.enter(r.kind, name, prefix); !ok {
 			failed = errTooLarge
 			return
 		}
-		c.pending = append(c.pending, added)
+		r.file += firstFile
+		r.detail = detailAt(r.detail)
+		c.pending = append(c.pending, r)
 	})
 	return failed
 }
 
 // enter finds or makes the entry of a rule and counts the rule there.
-func (c *compiler) enter(r *rule, name []byte, prefix netip.Prefix) bool {
-	switch r.kind {
+func (c *compiler) enter(kind ruleKind, name []byte, prefix netip.Prefix) (entry uint32, ok bool) {
+	switch kind {
 	case kindResponseIP:
-		r.entry = c.answers.add(prefix)
-		c.answers.entries[r.entry].n++
+		entry = c.answers.add(prefix)
+		c.answers.entries[entry].n++
 	case kindClientIP:
-		r.entry = c.clients.add(prefix)
-		c.clients.entries[r.entry].n++
+		entry = c.clients.add(prefix)
+		c.clients.entries[entry].n++
 	default:
-		at, _, ok := c.names.add(name)
-		if !ok {
-			return false
+		if entry, _, ok = c.names.add(name); !ok {
+			return 0, false
 		}
-		r.entry = at
-		first, n := c.names.rules(at)
-		c.names.setRules(at, first, n+1)
+		first, n := c.names.rules(entry)
+		c.names.setRules(entry, first, n+1)
 	}
-	return true
+	return entry, true
 }
 
 // finish groups the rules by entry and gives the policy.
@@ -129,9 +139,14 @@ func (c *compiler) place(r *rule) {
 		if c.files[o.file].list != c.files[r.file].list {
 			continue
 		}
-		if same++; same >= maxRulesPerList || o.kind == r.kind && o.action == r.action && o.detail == r.detail && r.action != format.LocalData {
+		if o.kind == r.kind && o.action == r.action && o.detail == r.detail {
 			return
 		}
+		same++
+	}
+	if same >= maxRulesPerList {
+		c.excess[c.files[r.file].list]++
+		return
 	}
 	c.rules[first+n] = *r
 	c.live++

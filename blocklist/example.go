@@ -1,15 +1,19 @@
 package blocklist
 
-import "sinkhole/blocklist/format"
+import (
+	"net/netip"
+	"time"
+
+	"sinkhole/blocklist/format"
+)
 
 // Example is a listed name that a person can try, "" if there is none.
 func (p *Policy) Example() string {
+	now := time.Now().Unix()
 	for at := range p.names.each() {
-		first, n := p.names.rules(at)
-		for i := first; i < first+n; i++ {
-			if r := &p.rules[i]; !p.ListOf(i).Allow && r.kind != kindBelow && r.action != format.PassThru && r.action != format.Log {
-				return format.Text(p.names.name(at))
-			}
+		var v Verdict
+		if p.JudgeQuestion(netip.Addr{}, p.names.name(at), now, &v); v.Decision == Enforce {
+			return format.Text(p.names.name(at))
 		}
 	}
 	return ""

@@ -1,6 +1,7 @@
 package blocklist
 
 import (
+	"math"
 	"net/netip"
 
 	"sinkhole/blocklist/format"
@@ -36,11 +37,16 @@ type Verdict struct {
 	Decision Decision
 	Action   format.Action // of the deciding rule, never Unstated or Log when Decision is Enforce
 	Match    MatchKind
-	// Rules are the rules that matched, the deciding one first, or with
-	// Observe the first in order; More counts those beyond MaxRules.
+	// Rules are the rules that matched, each once: the deciding one first, or
+	// with Observe the first in order. More counts the matches beyond MaxRules;
+	// there a rule that matched at several places may count more than once.
 	Rules [MaxRules]uint32
 	N     uint8
 	More  uint16
+	// Exempt is the rule that exempted the query; only when Decision is Allow.
+	// That of an allow list is in Rules too. A PASSTHRU is not: what stands
+	// there was observed by the lists before it.
+	Exempt uint32
 	// Name is the matched name of an answer (part of the slice that was judged)
 	// and Chain what stood before it; both nil for question triggers.
 	Name, Chain []byte
@@ -53,39 +59,36 @@ func (v *Verdict) Rule() uint32 { return v.Rules[0] }
 // JudgeQuestion is the first phase: client IP and QNAME. name is in lower-case
 // wire form, now in Unix seconds. It allocates nothing.
 func (p *Policy) JudgeQuestion(client netip.Addr, name []byte, now int64, v *Verdict) {
-	var c candidates
-	p.matchName(&c, name, 0, now)
-	if p.clients.contains(client) {
-		c.addPrefixes(p, &p.clients, client, rankClient, 0, now)
+	c := candidates{policy: p, now: now}
+	if client = client.Unmap(); p.clients.contains(client) {
+		c.addPrefixes(&p.clients, client, rankClient, 0)
 	}
-	if c.n > 0 {
-		p.decide(&c, v, nil, nil, nil, client)
-	}
+	p.matchName(&c, name, 0)
+	c.decide(v, &exchange{client: client})
 }
 
 // JudgeAnswer is the second phase: the names and addresses of an upstream's
 // answer. names holds lower-case wire names one after the other in the order
 // of the chain, kinds one octet for each (0: CNAME or DNAME, else SVCB or
-// HTTPS). v is the verdict of the first phase; it is amended. The slices must
-// never change, since v refers to them. It allocates nothing.
+// HTTPS). An IPv4-mapped address is judged as its IPv4 address. v is the verdict
+// of the first phase; it is amended. The slices must never change, since v
+// refers to them. It allocates nothing.
 func (p *Policy) JudgeAnswer(names, kinds []byte, addrs []netip.Addr, now int64, v *Verdict) {
 	if v.Decision == Allow || v.Decision == Enforce {
 		return
 	}
-	var c candidates
+	c := candidates{policy: p, now: now}
 	for at, i := 0, 0; at < len(names); i++ {
 		end := nameEnd(names, at)
-		p.matchName(&c, names[at:end], i, now)
+		p.matchName(&c, names[at:end], i)
 		at = end
 	}
 	for i, addr := range addrs {
-		if p.answers.contains(addr) {
-			c.addPrefixes(p, &p.answers, addr, rankAnswer, i, now)
+		if addr = addr.Unmap(); p.answers.contains(addr) {
+			c.addPrefixes(&p.answers, addr, rankAnswer, i)
 		}
 	}
-	if c.n > 0 {
-		p.decide(&c, v, names, kinds, addrs, netip.Addr{})
-	}
+	c.decide(v, &exchange{names: names, kinds: kinds, addrs: addrs, answer: true})
 }
 
 func nameEnd(names []byte, at int) int {
@@ -97,13 +100,13 @@ func nameEnd(names []byte, at int) int {
 
 // matchName collects the rules on a name and on the names above it. position
 // is the name's place in the chain.
-func (p *Policy) matchName(c *candidates, name []byte, position int, now int64) {
+func (p *Policy) matchName(c *candidates, name []byte, position int) {
 	for at := 0; ; at += 1 + int(name[at]) {
 		if entry, found := p.names.find(name[at:]); found {
 			first, n := p.names.rules(entry)
 			for i := first; i < first+n; i++ {
 				if p.rules[i].kind.covers(at == 0) {
-					c.add(p, i, rankName, position, len(name)-at, now)
+					c.addName(i, position, len(name)-at)
 				}
 			}
 		}
@@ -113,54 +116,56 @@ func (p *Policy) matchName(c *candidates, name []byte, position int, now int64) 
 	}
 }
 
-// decide walks the candidates in order of precedence. Rules of action log are
-// noted and passed over; the first other one decides.
-func (p *Policy) decide(c *candidates, v *Verdict, names, kinds []byte, addrs []netip.Addr, client netip.Addr) {
-	decider := -1
-	for i := range c.n {
-		if p.rules[c.list[i].rule].action != format.Log {
-			decider = i
-			break
-		}
-	}
-	if decider >= 0 && p.rules[c.list[decider].rule].action == format.PassThru {
-		p.exempt(c, decider, v, names, kinds, addrs, client)
+// decide makes the matches of a phase a verdict. Rules of action log are noted
+// and never decide.
+func (c *candidates) decide(v *Verdict, x *exchange) {
+	if !c.decided {
+		c.observe(v, x)
 		return
 	}
-	lead := max(decider, 0)
-	if decider >= 0 {
-		v.Decision, v.Action = Enforce, p.rules[c.list[decider].rule].action
-		v.putFirst(c.list[decider].rule)
-	} else {
-		v.Decision = Observe
+	v.Action = c.policy.rules[c.decider.rule].action
+	if v.Action == format.PassThru {
+		c.exempt(v, x)
+		return
 	}
-	if decider >= 0 || v.N == 0 {
-		v.locate(&c.list[lead], names, kinds, addrs, client)
+	v.Decision = Enforce
+	v.putFirst(c.decider.rule)
+	v.locate(&c.decider, x)
+	c.putOthers(v)
+}
+
+func (c *candidates) observe(v *Verdict, x *exchange) {
+	if c.n == 0 {
+		return
 	}
+	v.Decision = Observe
+	if v.N == 0 {
+		v.locate(&c.others[0], x)
+	}
+	c.putOthers(v)
+}
+
+func (c *candidates) putOthers(v *Verdict) {
 	for i := range c.n {
-		r := c.list[i].rule
-		if i != decider && p.rules[r].action != format.PassThru {
-			v.put(r)
-		}
+		v.put(c.others[i].rule)
 	}
-	v.More += uint16(min(c.more, 1<<16-1-int(v.More)))
+	v.addMore(c.more)
 }
 
 // exempt ends the evaluation. An allow list silences every match; a PASSTHRU
 // of an RPZ leaves standing what the lists before it observed.
-func (p *Policy) exempt(c *candidates, decider int, v *Verdict, names, kinds []byte, addrs []netip.Addr, client netip.Addr) {
-	v.Decision = Allow
-	if p.ListOf(c.list[decider].rule).Allow {
-		*v = Verdict{Decision: Allow, Action: format.PassThru}
-		v.putFirst(c.list[decider].rule)
-		return
+func (c *candidates) exempt(v *Verdict, x *exchange) {
+	if c.policy.ListOf(c.decider.rule).Allow {
+		*v = Verdict{Action: format.PassThru}
+		v.putFirst(c.decider.rule)
+		v.locate(&c.decider, x)
 	}
-	v.Action = format.PassThru
-	for i := range decider {
+	v.Decision, v.Exempt = Allow, c.decider.rule
+	for i := 0; i < c.n && c.before(&c.others[i], &c.decider); i++ {
 		if v.N == 0 {
-			v.locate(&c.list[i], names, kinds, addrs, client)
+			v.locate(&c.others[i], x)
 		}
-		v.put(c.list[i].rule)
+		v.put(c.others[i].rule)
 	}
 }
 
@@ -176,41 +181,62 @@ func (v *Verdict) putFirst(rule uint32) {
 	if v.N < MaxRules {
 		v.N++
 	} else {
-		v.More++
+		v.addMore(1)
 	}
 }
 
+// put adds a rule unless the first phase has named it already.
 func (v *Verdict) put(rule uint32) {
+	for _, known := range v.Rules[:v.N] {
+		if known == rule {
+			return
+		}
+	}
 	if v.N == MaxRules {
-		v.More++
+		v.addMore(1)
 		return
 	}
 	v.Rules[v.N] = rule
 	v.N++
 }
 
+func (v *Verdict) addMore(n int) {
+	v.More += uint16(min(n, math.MaxUint16-int(v.More)))
+}
+
+// exchange is what one phase judges.
+type exchange struct {
+	client       netip.Addr
+	names, kinds []byte
+	addrs        []netip.Addr
+	answer       bool
+}
+
 // locate notes what part of the exchange a candidate matched.
-func (v *Verdict) locate(c *candidate, names, kinds []byte, addrs []netip.Addr, client netip.Addr) {
+func (v *Verdict) locate(c *candidate, x *exchange) {
 	v.Name, v.Chain, v.Addr = nil, nil, netip.Addr{}
 	switch c.rank() {
 	case rankClient:
-		v.Match, v.Addr = MatchClientIP, client
+		v.Match, v.Addr = MatchClientIP, x.client
 	case rankAnswer:
-		v.Match, v.Addr, v.Chain = MatchResponseIP, addrs[c.position], aliases(names, kinds)
+		v.Match, v.Addr, v.Chain = MatchResponseIP, x.addrs[c.position].Unmap(), aliases(x.names, x.kinds)
 	case rankName:
 		v.Match = MatchQName
-		if names == nil {
-			return
+		if x.answer {
+			v.locateName(c, x)
 		}
-		at := 0
-		for range c.position {
-			at = nameEnd(names, at)
-		}
-		v.Name, v.Chain = names[at:nameEnd(names, at)], names[:at]
-		v.Match = MatchAlias
-		if kinds[c.position] != 0 {
-			v.Match, v.Chain = MatchService, aliases(names[:at], kinds)
-		}
+	}
+}
+
+func (v *Verdict) locateName(c *candidate, x *exchange) {
+	at := 0
+	for range c.position {
+		at = nameEnd(x.names, at)
+	}
+	v.Name = x.names[at:nameEnd(x.names, at)]
+	v.Match, v.Chain = MatchAlias, x.names[:at]
+	if x.kinds[c.position] != 0 {
+		v.Match, v.Chain = MatchService, aliases(x.names[:at], x.kinds)
 	}
 }
 

@@ -32,7 +32,7 @@ type Spec struct {
 // Options of [Open].
 type Options struct {
 	Specs         []Spec
-	DefaultAction format.Action // of entries that state none, in lists that have none
+	DefaultAction format.Action // of entries that state none, in lists that have none; Unstated: Sinkhole
 	// Embedded gives the content of "embedded:NAME" sources.
 	Embedded func(name string) ([]byte, bool)
 	// Watch reloads a list when its files change, until Close.
@@ -72,19 +72,15 @@ func Open(o Options) (*Lists, error) {
 		o.Background = func(work func()) { work() }
 	}
 	l := &Lists{options: o, state: map[string]*Status{}}
-	l.policy.Store(newCompiler(0, 0).finish())
+	l.policy.Store(newCompiler(0, &Policy{}).finish())
+	if o.Watch {
+		watcher, err := feed.NewWatcher(feed.Options{Settle: o.Settle, Logger: o.Logger, Changed: l.filesChanged})
+		if err != nil {
+			return nil, fmt.Errorf("watching the lists: %w", err)
+		}
+		l.watcher = watcher
+	}
 	l.Configure(o.Specs, o.DefaultAction)
-	if !o.Watch {
-		return l, nil
-	}
-	watcher, err := feed.NewWatcher(feed.Options{Settle: o.Settle, Logger: o.Logger, Changed: l.filesChanged})
-	if err != nil {
-		return nil, fmt.Errorf("watching the lists: %w", err)
-	}
-	l.updating.Lock()
-	l.watcher = watcher
-	watcher.Set(patterns(l.specs))
-	l.updating.Unlock()
 	return l, nil
 }
 
@@ -100,12 +96,16 @@ func (l *Lists) Close() error {
 func (l *Lists) Policy() *Policy { return l.policy.Load() }
 
 // Configure replaces the lists by others and reads them all. A list that
-// fails keeps the last good content that it had under the same name.
+// fails keeps the last good content that it had under the same name, as it was
+// configured when that was read.
 func (l *Lists) Configure(specs []Spec, defaultAction format.Action) Update {
 	l.updating.Lock()
 	defer l.updating.Unlock()
 	l.specs, l.action = allowFirst(specs), defaultAction
-	if l.watcher != nil {
+	if l.action == format.Unstated {
+		l.action = format.Sinkhole
+	}
+	if l.watcher != nil { // before reading, so that no change falls between
 		l.watcher.Set(patterns(l.specs))
 	}
 	return l.update(l.specs, "configuration")
@@ -213,7 +213,7 @@ func (l *Lists) run(specs []Spec) Update {
 	u := Update{Lists: namesOf(specs), Failed: map[string]error{}}
 	read := map[string]*reading{}
 	for i := range specs {
-		r := read1(&specs[i], l.action, l.options.Embedded)
+		r := readList(&specs[i], l.action, l.options.Embedded)
 		if r.err != nil {
 			u.Failed[specs[i].Name] = r.err
 		}
@@ -236,7 +236,7 @@ func (l *Lists) run(specs []Spec) Update {
 
 func (l *Lists) compile(old *Policy, read map[string]*reading) (*Policy, error) {
 	l.serial++
-	c := newCompiler(l.serial, old.names.count)
+	c := newCompiler(l.serial, old)
 	for i := range l.specs {
 		spec := &l.specs[i]
 		list := List{Name: spec.Name, Allow: spec.Allow, Action: spec.Action, IPv4: spec.IPv4, IPv6: spec.IPv6, EDE: spec.EDE}
@@ -256,26 +256,29 @@ func (l *Lists) compile(old *Policy, read map[string]*reading) (*Policy, error) 
 			return nil, fmt.Errorf("list %s: %w", spec.Name, err)
 		}
 	}
-	return c.finish(), nil
+	p := c.finish()
+	for i, list := range p.lists {
+		if r := read[list.Name]; r != nil {
+			r.excess = c.excess[i]
+		}
+	}
+	return p, nil
 }
 
 // difference counts the indicators of p that old lacks, and the other way.
 func (p *Policy) difference(old *Policy) (added, removed int) {
-	return p.missingIn(old), old.missingIn(p)
-}
-
-func (p *Policy) missingIn(o *Policy) (n int) {
+	both := 0
 	for at := range p.names.each() {
-		if _, found := o.names.find(p.names.name(at)); !found {
-			n++
+		if _, found := old.names.find(p.names.name(at)); found {
+			both++
 		}
 	}
-	for _, pair := range [][2]*prefixSet{{&p.answers, &o.answers}, {&p.clients, &o.clients}} {
+	for _, pair := range [][2]*prefixSet{{&p.answers, &old.answers}, {&p.clients, &old.clients}} {
 		for _, e := range pair[0].entries {
-			if _, found := pair[1].table.Get(e.prefix); !found {
-				n++
+			if _, found := pair[1].table.Get(e.prefix); found {
+				both++
 			}
 		}
 	}
-	return n
+	return p.Indicators() - both, old.Indicators() - both
 }

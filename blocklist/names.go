@@ -12,9 +12,9 @@ const entryHeader = 8
 
 // nameSet finds the rules of a name. All names lie in one arena, in lower-case
 // wire form behind an entryHeader, and an open-addressing table of 8-octet
-// slots, at most half full, leads to them: its upper half is hash bits, its lower
-// half the arena offset plus one. The hash is seeded for each process, so nobody
-// can choose names that collide.
+// slots, at most half full, leads to them: a slot's upper half is the name's hash,
+// which also says where to look, its lower half the arena offset plus one. The hash
+// is seeded anew for each set, so nobody can choose names that collide.
 type nameSet struct {
 	seed  maphash.Seed
 	arena []byte
@@ -23,26 +23,35 @@ type nameSet struct {
 	count int
 }
 
-func newNameSet(names int) nameSet {
+// newNameSet makes room for a number of names and their octets in the arena.
+func newNameSet(names, octets int) nameSet {
 	size := 16
 	for size < 2*names {
 		size *= 2
 	}
-	return nameSet{seed: maphash.MakeSeed(), slots: make([]uint64, size), mask: uint64(size - 1)}
+	return nameSet{
+		seed: maphash.MakeSeed(), arena: make([]byte, 0, octets),
+		slots: make([]uint64, size), mask: uint64(size - 1),
+	}
 }
+
+func (s *nameSet) hash(name []byte) uint64 { return maphash.Bytes(s.seed, name) >> 32 }
 
 // find returns the arena offset of a name's entry. It allocates nothing.
 func (s *nameSet) find(name []byte) (uint32, bool) {
 	if s.count == 0 {
 		return 0, false
 	}
-	h := maphash.Bytes(s.seed, name)
-	for i := h & s.mask; ; i = (i + 1) & s.mask {
+	return s.findHashed(name, s.hash(name))
+}
+
+func (s *nameSet) findHashed(name []byte, hash uint64) (uint32, bool) {
+	for i := hash & s.mask; ; i = (i + 1) & s.mask {
 		slot := s.slots[i]
 		if slot == 0 {
 			return 0, false
 		}
-		if slot>>32 != h>>32 {
+		if slot>>32 != hash {
 			continue
 		}
 		at := uint32(slot) - 1
@@ -55,7 +64,8 @@ func (s *nameSet) find(name []byte) (uint32, bool) {
 // add returns the entry of a name, made if need be, and whether it is new. The
 // arena is bounded to 4 GiB by its 32-bit offsets: ok is false past that.
 func (s *nameSet) add(name []byte) (at uint32, isNew, ok bool) {
-	if at, found := s.find(name); found {
+	hash := s.hash(name)
+	if at, found := s.findHashed(name, hash); found {
 		return at, false, true
 	}
 	if uint64(len(s.arena))+entryHeader+uint64(len(name)) >= 1<<32-1 {
@@ -67,24 +77,27 @@ func (s *nameSet) add(name []byte) (at uint32, isNew, ok bool) {
 	at = uint32(len(s.arena))
 	s.arena = append(s.arena, make([]byte, entryHeader)...)
 	s.arena = append(s.arena, name...)
-	s.insert(maphash.Bytes(s.seed, name), at)
+	s.insert(hash<<32 | uint64(at+1))
 	s.count++
 	return at, true, true
 }
 
-func (s *nameSet) insert(hash uint64, at uint32) {
-	i := hash & s.mask
+func (s *nameSet) insert(slot uint64) {
+	i := slot >> 32 & s.mask
 	for s.slots[i] != 0 {
 		i = (i + 1) & s.mask
 	}
-	s.slots[i] = hash&^(1<<32-1) | uint64(at+1)
+	s.slots[i] = slot
 }
 
 func (s *nameSet) grow() {
-	s.slots = make([]uint64, 2*len(s.slots))
+	before := s.slots
+	s.slots = make([]uint64, 2*len(before))
 	s.mask = uint64(len(s.slots) - 1)
-	for at := range s.each() {
-		s.insert(maphash.Bytes(s.seed, s.name(at)), at)
+	for _, slot := range before {
+		if slot != 0 {
+			s.insert(slot)
+		}
 	}
 }
 

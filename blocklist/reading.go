@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"sinkhole/blocklist/feed"
 	"sinkhole/blocklist/format"
@@ -32,7 +31,7 @@ type reading struct {
 	faults   []Fault
 	warnings []string
 	version  string
-	took     time.Duration
+	excess   int   // entries left out by the compiler
 	err      error // the list as a whole could not be used
 }
 
@@ -53,14 +52,22 @@ func (f *Fault) String() string {
 	return fmt.Sprintf("%s: %q: %s", at, f.Text, f.Reason)
 }
 
-// read1 reads all files of one list. Nothing of a list is used unless all of it
-// could be read.
-func read1(spec *Spec, defaultAction format.Action, embedded func(string) ([]byte, bool)) *reading {
-	start := time.Now()
-	r := &reading{segment: segment{interner: newInterner()}}
-	r.err = r.readAll(spec, defaultAction, embedded)
-	r.took = time.Since(start)
-	return r
+// readTries is how often a list is read at once if a file of it changes
+// meanwhile; after that the change is left to the watcher's next notice.
+const readTries = 3
+
+var errChanging = errors.New("the file changed while it was read: it is read again when it settles")
+
+// readList reads all files of one list. Nothing of a list is used unless all of
+// it could be read.
+func readList(spec *Spec, defaultAction format.Action, embedded func(string) ([]byte, bool)) *reading {
+	for try := 1; ; try++ {
+		r := &reading{segment: segment{interner: newInterner()}}
+		r.err = r.readAll(spec, defaultAction, embedded)
+		if try == readTries || !errors.Is(r.err, errChanging) {
+			return r
+		}
+	}
 }
 
 func (r *reading) readAll(spec *Spec, defaultAction format.Action, embedded func(string) ([]byte, bool)) error {
@@ -102,24 +109,7 @@ func (r *reading) readEmbedded(spec *Spec, defaultAction format.Action, name str
 	return nil
 }
 
-// readTries is how often a file that changes while it is read is read again at
-// once; after that the change is left to the watcher's next notice.
-const readTries = 3
-
-var errChanging = errors.New("the file changed while it was read: it is read again when it settles")
-
 func (r *reading) readFile(spec *Spec, defaultAction format.Action, path string) error {
-	for try := 1; ; try++ {
-		before := *r
-		err := r.readOnce(spec, defaultAction, path)
-		if !errors.Is(err, errChanging) || try == readTries {
-			return err
-		}
-		*r = before
-	}
-}
-
-func (r *reading) readOnce(spec *Spec, defaultAction format.Action, path string) error {
 	content, err := feed.Open(path, feed.Limits{})
 	if err != nil {
 		return err
@@ -142,6 +132,7 @@ func (r *reading) readOnce(spec *Spec, defaultAction format.Action, path string)
 func (r *reading) parse(spec *Spec, defaultAction format.Action, name string, text io.Reader) error {
 	r.segment.files = append(r.segment.files, name)
 	var tooLarge error
+	var first *Fault
 	result, err := format.Parse(text, format.Options{Kind: spec.Format, Match: spec.Match},
 		func(i *format.Indicator) {
 			if err := r.segment.add(spec, defaultAction, i); err != nil {
@@ -149,8 +140,12 @@ func (r *reading) parse(spec *Spec, defaultAction format.Action, name string, te
 			}
 		},
 		func(f format.Fault) {
+			at := Fault{File: name, Fault: f}
+			if first == nil {
+				first = &at
+			}
 			if len(r.faults) < maxFaults {
-				r.faults = append(r.faults, Fault{File: name, Fault: f})
+				r.faults = append(r.faults, at)
 			}
 		})
 	r.files = append(r.files, FileStatus{
@@ -159,10 +154,13 @@ func (r *reading) parse(spec *Spec, defaultAction format.Action, name string, te
 	for _, w := range result.Warnings {
 		r.warnings = append(r.warnings, name+": "+w)
 	}
-	if err = errors.Join(err, tooLarge); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	switch err = errors.Join(err, tooLarge); {
+	case err == nil:
+		return nil
+	case first != nil:
+		return fmt.Errorf("%s: %w; the first fault: %s", name, err, first)
 	}
-	return nil
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // versionOf is the digest of a list: its file's, or one over all files' digests.

@@ -1,6 +1,7 @@
 package blocklist
 
 import (
+	"math"
 	"time"
 
 	"sinkhole/blocklist/format"
@@ -65,11 +66,17 @@ type detail struct {
 	confidence                   int8   // -1 unknown
 }
 
+// unixSeconds is 0 for an unknown time and for one too far away to matter; what
+// is before 1970 is as old as can be.
 func unixSeconds(t time.Time) uint32 {
-	if s := t.Unix(); !t.IsZero() && s > 0 && s <= 1<<32-1 {
-		return uint32(s)
+	s := t.Unix()
+	switch {
+	case t.IsZero() || s > math.MaxUint32:
+		return 0
+	case s < 1:
+		return 1
 	}
-	return 0
+	return uint32(s)
 }
 
 func timeOf(s uint32) time.Time {

@@ -38,7 +38,7 @@ func (s *segment) add(spec *Spec, defaultAction format.Action, i *format.Indicat
 	}
 	r := rule{line: uint32(i.Line), file: uint16(len(s.files) - 1), action: actionOf(spec, defaultAction, i.Action), kind: kindOf(i)}
 	if r.action == format.LocalData {
-		d.data = s.blob(append([]byte(nil), i.Data...))
+		d.data = s.blob(i.Data)
 	}
 	r.detail = s.detail(d)
 	if i.Trigger == format.QName {
@@ -76,9 +76,8 @@ func orElse(s, other string) string {
 	return s
 }
 
-func (s *segment) each(fn func(r *rule, name []byte, prefix netip.Prefix)) {
-	for i := range s.rules {
-		r := &s.rules[i]
+func (s *segment) each(fn func(r rule, name []byte, prefix netip.Prefix)) {
+	for _, r := range s.rules {
 		if r.kind.trigger() == format.QName {
 			fn(r, s.arena[r.entry:nameEnd(s.arena, int(r.entry))], netip.Prefix{})
 		} else {
@@ -88,9 +87,8 @@ func (s *segment) each(fn func(r *rule, name []byte, prefix netip.Prefix)) {
 }
 
 // eachOf walks the rules of one list of a policy in the order of entries.
-func (p *Policy) eachOf(list uint16, fn func(r *rule, name []byte, prefix netip.Prefix)) {
-	for i := range p.rules {
-		r := &p.rules[i]
+func (p *Policy) eachOf(list uint16, fn func(r rule, name []byte, prefix netip.Prefix)) {
+	for _, r := range p.rules {
 		if p.files[r.file].list != list || r.kind == kindNone {
 			continue
 		}

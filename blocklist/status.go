@@ -20,6 +20,7 @@ type Status struct {
 	Malformed int          `json:"malformed"`
 	Refused   int          `json:"refused"`
 	Low       int          `json:"below_min_confidence,omitempty"`
+	Excess    int          `json:"excess,omitempty"` // left out because one trigger had too many different entries
 	Version   string       `json:"version,omitempty"`
 	Files     []FileStatus `json:"files,omitempty"`
 	Faults    []Fault      `json:"faults,omitempty"` // the first of those counted
@@ -83,7 +84,7 @@ func (l *Lists) note(p *Policy, read map[string]*reading, failed map[string]erro
 	for i := range l.specs {
 		spec := &l.specs[i]
 		s := &Status{}
-		if b := before[spec.Name]; b != nil {
+		if b := before[spec.Name]; b != nil && b.Allow == spec.Allow {
 			*s = *b
 		}
 		s.Name, s.Source, s.Allow = spec.Name, spec.Source, spec.Allow
@@ -111,6 +112,7 @@ func (s *Status) take(r *reading, err error) {
 	}
 	s.Error, s.State, s.Loaded = "", StateOK, s.Tried
 	s.Version, s.Files, s.Faults, s.Warnings, s.Low = r.version, r.files, r.faults, r.warnings, r.segment.low
+	s.Excess = r.excess
 	s.Entries, s.Malformed, s.Refused = 0, 0, 0
 	for _, f := range r.files {
 		s.Entries += f.Entries

@@ -1,6 +1,6 @@
 package blocklist
 
-import "strings"
+import "bytes"
 
 // tables hold what rules say in common: each text and each set of details once.
 type tables struct {
@@ -10,12 +10,13 @@ type tables struct {
 	data    [][]byte // local data records; 0 is none
 }
 
-// interner fills tables.
+// interner fills tables. It keeps the strings that it is given as they are.
 type interner struct {
 	tables
 	labelAt  map[string]uint32
 	stringAt map[string]uint32
 	detailAt map[detail]uint32
+	dataAt   map[string]uint32
 }
 
 func newInterner() interner {
@@ -24,6 +25,7 @@ func newInterner() interner {
 		labelAt:  map[string]uint32{"": 0},
 		stringAt: map[string]uint32{"": 0},
 		detailAt: map[detail]uint32{},
+		dataAt:   map[string]uint32{},
 	}
 }
 
@@ -38,7 +40,6 @@ func (n *interner) text(s string) uint32 {
 func intern(all *[]string, at map[string]uint32, s string) uint32 {
 	i, found := at[s]
 	if !found {
-		s = strings.Clone(s) // apart from the line that it was cut from
 		i = uint32(len(*all))
 		*all = append(*all, s)
 		at[s] = i
@@ -56,10 +57,15 @@ func (n *interner) detail(d detail) uint32 {
 	return i
 }
 
-// blob keeps a record; it belongs to the tables from then on.
+// blob keeps a copy of a record.
 func (n *interner) blob(b []byte) uint32 {
-	n.data = append(n.data, b)
-	return uint32(len(n.data) - 1)
+	i, found := n.dataAt[string(b)]
+	if !found {
+		i = uint32(len(n.data))
+		n.data = append(n.data, bytes.Clone(b))
+		n.dataAt[string(b)] = i
+	}
+	return i
 }
 
 // transfer returns a function that brings detail numbers of other tables into n.

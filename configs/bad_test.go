@@ -129,7 +129,7 @@ func badFiles() map[string][]string {
 			`2:40: upstream.nat64[2]: found 2001:db8:0:0:ff00::/96, expected bits 64 to 71 to be zero (RFC 6052 section 2.2)`,
 		},
 		"nesting": {
-			`1:24: found brackets nested 16 deep, which no key needs; close them`,
+			`1:25: found more than 16 nested brackets; is this another file?`,
 		},
 		"no_listener": {
 			`2:8: listen.dns: found no listener, expected at least one, as in ["127.0.0.1:5300"]`,

@@ -268,7 +268,7 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 	missing := filepath.Join(dir, "missing")
 	for path, want := range map[string]string{
-		missing: "configuration " + missing + ": there is no such file",
+		missing: "configuration " + missing + ": file does not exist, expected a configuration file there",
 		dir:     "configuration " + dir + ": found a directory, expected a file",
 		pipe:    "configuration " + pipe + ": found a device or pipe, expected a regular file",
 		large:   large + ": found more than 1048576 bytes, expected a configuration of at most 1 MiB; is this another file?",
@@ -298,7 +298,7 @@ func TestUnpermittedFile(t *testing.T) {
 
 // Files made to be costly end within a bound, refused.
 func TestHostileText(t *testing.T) {
-	const size = maxFile - 16
+	const size = maxFile / 16
 	repeat := func(s string) string { return strings.Repeat(s, size/len(s)) }
 	var steps strings.Builder
 	for i := 0; steps.Len() < size-2000; i++ {
@@ -307,17 +307,22 @@ func TestHostileText(t *testing.T) {
 	for name, text := range map[string]string{
 		"brackets":    repeat("["),
 		"braces":      repeat("{a: "),
+		"keys":        strings.Repeat("a: 1\n", maxKeys),
+		"empty keys":  strings.Repeat("a:\n", maxKeys),
+		"entries":     "lists:\n" + strings.Repeat(" - \n", maxEntries),
+		"flow keys":   "log: {" + strings.Repeat("a,", maxEntries) + "}",
 		"dashes":      repeat("- "),
 		"questions":   repeat("? "),
 		"anchors":     repeat("&a "),
 		"tags":        repeat("!a "),
 		"quotes":      repeat(`"`),
+		"one letter":  strings.Repeat("a", maxFile),
 		"one key":     repeat("a"),
 		"equal keys":  repeat("a: 1\n"),
 		"bytes":       repeat("\x00"),
 		"steps":       steps.String(),
-		"deep list":   "lists:\n" + repeat(" - \n"),
-		"long list":   "listen: {dns: [" + repeat("a,") + "]}",
+		"long list":   repeat("- a\n"),
+		"long flow":   repeat("a, "),
 		"documents":   repeat("---\n"),
 		"literal":     "log:\n  level: |\n" + repeat("    x\n"),
 		"entity bomb": "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b,*b]\n",
@@ -328,9 +333,20 @@ func TestHostileText(t *testing.T) {
 			if err == nil {
 				t.Error("accepted")
 			}
-			if took := time.Since(begin); took > 5*time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("took %v", took)
 			}
 		})
+	}
+}
+
+func TestFaultsAreBounded(t *testing.T) {
+	_, err := Parse("test.yaml", []byte(strings.Repeat("a: 1\n", maxKeys)), "")
+	faults, _ := err.(Faults)
+	if len(faults) != maxFaults+1 {
+		t.Fatalf("got %d faults", len(faults))
+	}
+	if got, want := faults[maxFaults].String(), "test.yaml: 4800 more faults; mend these first"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

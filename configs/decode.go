@@ -112,7 +112,7 @@ func (d *decoder) list(node ast.Node, v reflect.Value, key string) {
 		d.fault(positionOf(node), key, `found a mapping, expected a list; write each entry as "- value"`)
 		return
 	default:
-		d.fault(positionOf(node), key, "found %s, expected a list; write [%s]", describe(node), strconv.Quote(text(node)))
+		d.fault(positionOf(node), key, "found %s, expected a list; write [%s]", describe(node), strconv.Quote(shorten(text(node))))
 		return
 	}
 	values := reflect.Zero(v.Type()) // an empty list is nil
@@ -194,7 +194,7 @@ func scalarParser(v reflect.Value) func(ast.Node, string) error {
 	case *int64:
 		return into(target, parseSize)
 	case *time.Duration:
-		return into(target, parseDuration)
+		return into(target, ParseDuration)
 	case *Percent:
 		return into(target, parsePercent)
 	case *netip.Prefix:

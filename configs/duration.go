@@ -13,8 +13,10 @@ const (
 	week = 7 * day
 )
 
-// parseDuration reads what time.ParseDuration reads, and d and w.
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads a duration as the configuration writes it: what
+// time.ParseDuration reads but nothing below zero, and days and weeks, as in
+// 90d or 1w.
+func ParseDuration(s string) (time.Duration, error) {
 	const expected = `expected a number with its unit, as in "500ms", "2s", "15m", "24h", "90d" or "1w"`
 	if s == "0" {
 		return 0, nil
@@ -104,6 +106,3 @@ func digits(s string) int {
 	}
 	return len(s)
 }
-
-// ParseDuration reads a duration as the configuration writes it: 90d, 24h, 500ms.
-func ParseDuration(s string) (time.Duration, error) { return parseDuration(s) }

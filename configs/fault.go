@@ -31,7 +31,8 @@ func (f Fault) String() string {
 	return b.String()
 }
 
-// Faults is every mistake of one file, by position. It is the error that
+// Faults is every mistake of one file, by position; the last one may give the
+// number of those left out. It is the error that
 // [Load] and [Parse] return for a file that can be read but not be used.
 type Faults []Fault
 
@@ -44,8 +45,16 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (f Faults) sort() {
+// maxFaults bounds what a file that is no configuration at all can say.
+const maxFaults = 200
+
+// arranged is the faults by position, and beyond maxFaults their number.
+func (f Faults) arranged() Faults {
 	slices.SortStableFunc(f, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
 	})
+	if more := len(f) - maxFaults; more > 0 {
+		f = append(f[:maxFaults:maxFaults], Fault{File: f[0].File, Message: fmt.Sprintf("%d more faults; mend these first", more)})
+	}
+	return f
 }

@@ -56,6 +56,9 @@ func checkFaults(t *testing.T, data []byte, err error) {
 	if !ok || len(faults) == 0 {
 		t.Fatalf("got %T %v, want Faults", err, err)
 	}
+	if last := len(faults) - 1; last == maxFaults {
+		faults = faults[:last]
+	}
 	if !slices.IsSortedFunc(faults, func(a, b Fault) int { return a.Line - b.Line }) {
 		t.Errorf("not sorted: %v", faults)
 	}

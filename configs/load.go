@@ -63,7 +63,7 @@ func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("configuration %s: there is no such file (%w)", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("configuration %s: %w, expected a configuration file there", path, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("configuration %s: cannot be read: %w", path, cause(err))
 	case info.IsDir():

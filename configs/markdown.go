@@ -12,7 +12,7 @@ func Markdown() string {
 	rows := unbuiltKeys()
 	for _, f := range schema() {
 		meaning := f.doc + notBuilt(rows, f.schema)
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", f.schema, format(f.value), strings.ReplaceAll(meaning, "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", f.schema, render(f.value), strings.ReplaceAll(meaning, "|", `\|`))
 	}
 	return b.String()
 }

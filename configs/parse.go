@@ -8,8 +8,7 @@ import "reflect"
 func Parse(name string, data []byte, baseDir string) (*Config, error) {
 	root, faults := parseText(name, data)
 	if len(faults) > 0 {
-		faults.sort()
-		return nil, faults
+		return nil, faults.arranged()
 	}
 	c := Default()
 	d := &decoder{source: source{file: name, at: make(map[string]position)}}
@@ -20,8 +19,7 @@ func Parse(name string, data []byte, baseDir string) (*Config, error) {
 	d.refuseUnbuilt(c)
 	d.validate(c)
 	if len(d.faults) > 0 {
-		d.faults.sort()
-		return nil, d.faults
+		return nil, d.faults.arranged()
 	}
 	c.resolvePaths(baseDir)
 	return c, nil

@@ -105,8 +105,8 @@ func equal(a, b reflect.Value) bool {
 	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 
-// format writes a value as a file has it.
-func format(v reflect.Value) string {
+// render writes a value as a file has it.
+func render(v reflect.Value) string {
 	switch value := v.Interface().(type) {
 	case time.Duration:
 		return formatDuration(value)
@@ -127,7 +127,7 @@ func format(v reflect.Value) string {
 	case v.Kind() == reflect.Slice:
 		parts := make([]string, v.Len())
 		for i := range parts {
-			parts[i] = format(v.Index(i))
+			parts[i] = render(v.Index(i))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case v.Kind() == reflect.Map:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -13,8 +14,15 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxNesting bounds brackets inside brackets; the schema needs four.
-const maxNesting = 16
+const (
+	// maxNesting bounds brackets inside brackets; the schema needs four.
+	maxNesting = 16
+	// maxKeys and maxEntries bound the keys of a file and the entries of its
+	// lists: the parser's time grows with the square of either, to a
+	// fraction of a second here.
+	maxKeys    = 5_000
+	maxEntries = 10_000
+)
 
 // parseText turns the bytes of a file into the tree of its one document, or nil
 // for a file without any. The YAML read here is the part that people write by
@@ -22,11 +30,11 @@ const maxNesting = 16
 // mean another (anchors, aliases, merge keys, tags, directives, several
 // documents), is refused by name.
 func parseText(file string, data []byte) (ast.Node, Faults) {
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	if fault := unreadable(data); fault != nil {
 		fault.File = file
 		return nil, Faults{*fault}
 	}
-	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
 	data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
 
@@ -72,64 +80,101 @@ func unreadable(data []byte) *Fault {
 // refusedTokens finds what this reader does not take, before the parser builds
 // anything from it.
 func refusedTokens(file string, tokens token.Tokens) Faults {
-	var faults Faults
-	var depth, documents int
-	var entry *token.Token // the "-" before, while nothing else came
-	content := false
-	refuse := func(t *token.Token, message string) {
-		faults = append(faults, Fault{File: file, Line: t.Position.Line, Column: t.Position.Column, Message: message})
-	}
+	s := &screen{file: file}
 	for _, t := range tokens {
-		switch t.Type {
-		case token.AnchorType:
-			refuse(t, `found an anchor (&), which is not read here; write the value out, or quote a value that begins with &`)
-		case token.AliasType:
-			refuse(t, `found an alias (*), which is not read here; write the value out, or quote a value that begins with *, as in "*.txt"`)
-		case token.TagType:
-			refuse(t, `found a tag (!), which is not read here; leave it out, or quote a value that begins with !`)
-		case token.DirectiveType:
-			refuse(t, `found a directive (%), which is not read here; leave it out, or quote a value that begins with %`)
-		case token.MergeKeyType:
-			refuse(t, `found a merge key (<<), which is not read here; write the keys out`)
-		case token.MappingKeyType:
-			refuse(t, `found a "?" key, which is not read here; write "key: value", or quote a value that begins with ?`)
-		case token.DocumentHeaderType:
-			if documents++; documents > 1 || content {
-				refuse(t, `found a second document (---), expected one; keep one in the file`)
-			}
-		case token.SequenceEntryType:
-			if entry != nil && entry.Position.Line == t.Position.Line {
-				refuse(t, `found a list directly in a list, which no key takes; keep one "-"`)
-			}
-		case token.MappingStartType, token.SequenceStartType:
-			if depth++; depth == maxNesting {
-				refuse(t, fmt.Sprintf("found brackets nested %d deep, which no key needs; close them", maxNesting))
-				return faults
-			}
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.StringType:
-			if strings.Contains(strings.TrimSpace(t.Origin), "\n") && (t.Prev == nil || !isBlockScalar(t.Prev)) {
-				refuse(beginning(t), "found a value that runs on into the next line; check the indentation of that line, or put quotes around the value")
-			}
-		}
-		entry = nil
-		switch t.Type {
-		case token.SequenceEntryType:
-			entry = t
-		case token.DirectiveType:
-			return faults // the rest of its line reads as content
-		case token.CommentType, token.DocumentHeaderType:
-		default:
-			content = true
+		s.syntax(t)
+		s.shape(t)
+		if s.full {
+			break
 		}
 	}
-	return faults
+	return s.faults
 }
 
+// screen goes through the tokens of a file.
+type screen struct {
+	file   string
+	faults Faults
+	full   bool // a bound is reached: what follows is not looked at
+
+	depth, documents, keys, entries int
+	content                         bool         // of a document, before this token
+	dash                            *token.Token // the token before, if it is a "-"
+}
+
+func (s *screen) refuse(t *token.Token, format string, args ...any) {
+	s.faults = append(s.faults, Fault{
+		File: s.file, Line: t.Position.Line, Column: t.Position.Column, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// syntax refuses the parts of YAML that are not read here.
+func (s *screen) syntax(t *token.Token) {
+	switch t.Type {
+	case token.AnchorType:
+		s.refuse(t, `found an anchor (&), which is not read here; write the value out, or quote a value that begins with &`)
+	case token.AliasType:
+		s.refuse(t, `found an alias (*), which is not read here; write the value out, or quote a value that begins with *, as in "*.txt"`)
+	case token.TagType:
+		s.refuse(t, `found a tag (!), which is not read here; leave it out, or quote a value that begins with !`)
+	case token.DirectiveType:
+		s.refuse(t, `found a directive (%%), which is not read here; leave it out, or quote a value that begins with %%`)
+		s.full = true // the rest of its line reads as content
+	case token.MergeKeyType:
+		s.refuse(t, `found a merge key (<<), which is not read here; write the keys out`)
+	case token.MappingKeyType:
+		s.refuse(t, `found a "?" key, which is not read here; write "key: value", or quote a value that begins with ?`)
+	case token.StringType:
+		if strings.Contains(strings.TrimSpace(t.Origin), "\n") && !isBlockScalar(t.Prev) {
+			s.refuse(beginning(t), `found a value that runs on into the next line; check the indentation of that line, or put quotes around the value`)
+		}
+	}
+}
+
+// shape refuses what no configuration looks like.
+func (s *screen) shape(t *token.Token) {
+	dash := s.dash
+	s.dash = nil
+	switch t.Type {
+	case token.CommentType:
+		return
+	case token.DocumentHeaderType:
+		if s.documents++; s.documents > 1 || s.content {
+			s.refuse(t, `found a second document (---), expected one; keep one in the file`)
+		}
+		return
+	case token.SequenceEntryType:
+		if dash != nil && dash.Position.Line == t.Position.Line {
+			s.refuse(t, `found a list directly in a list, which no key takes; keep one "-"`)
+		}
+		s.dash = t
+		s.bound(t, &s.entries, maxEntries, "list entries")
+	case token.CollectEntryType:
+		s.bound(t, &s.entries, maxEntries, "list entries")
+	case token.MappingValueType:
+		s.bound(t, &s.keys, maxKeys, "keys")
+	case token.MappingStartType, token.SequenceStartType:
+		s.bound(t, &s.depth, maxNesting, "nested brackets")
+	case token.MappingEndType, token.SequenceEndType:
+		s.depth--
+	}
+	s.content = true
+}
+
+func (s *screen) bound(t *token.Token, n *int, most int, what string) {
+	if *n++; *n > most {
+		s.refuse(t, "found more than %d %s; is this another file?", most, what)
+		s.full = true
+	}
+}
+
+// isBlockScalar tells the mark of a text of several lines, | or >, with or
+// without a comment behind it.
 func isBlockScalar(t *token.Token) bool {
-	return t.Type == token.LiteralType || t.Type == token.FoldedType ||
-		t.Type == token.CommentType && t.Prev != nil && isBlockScalar(t.Prev)
+	if t != nil && t.Type == token.CommentType {
+		t = t.Prev
+	}
+	return t != nil && (t.Type == token.LiteralType || t.Type == token.FoldedType)
 }
 
 // beginning is where the text of a plain value begins: for one of several lines
@@ -156,22 +201,23 @@ func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
 }
 
 func syntaxFault(file string, err error) Fault {
-	fault := Fault{File: file, Line: 1, Column: 1, Message: "not valid YAML: " + err.Error()}
+	fault := Fault{File: file, Line: 1, Column: 1}
+	// The parser's own Error would render the source around the token, which
+	// takes minutes for some texts.
 	syntax, ok := errors.AsType[interface {
 		error
 		GetToken() *token.Token
 		GetMessage() string
 	}](err)
 	if !ok {
+		fault.Message = "not valid YAML: " + err.Error()
 		return fault
 	}
-	fault.Message = "not valid YAML: " + strings.ReplaceAll(syntax.GetMessage(), "\t", `\t`)
-	t := syntax.GetToken()
-	if t == nil || t.Position == nil {
-		return fault
+	fault.Message = "not valid YAML: " + strings.Trim(strconv.Quote(syntax.GetMessage()), `"`)
+	if t := syntax.GetToken(); t != nil && t.Position != nil {
+		fault.Line, fault.Column = max(1, t.Position.Line), max(1, t.Position.Column)
+		fault.Message += syntaxHint(t)
 	}
-	fault.Line, fault.Column = max(1, t.Position.Line), max(1, t.Position.Column)
-	fault.Message += syntaxHint(t)
 	return fault
 }
 

@@ -130,7 +130,7 @@ func (d *decoder) refuseUnbuilt(c *Config) {
 			if equal(f.value, off) {
 				return
 			}
-			leave = format(off)
+			leave = render(off)
 		}
 		d.fault(d.source.near(f.key), f.key, "%s not built yet in this version; leave it at %s", row.part, leave)
 	})

@@ -11,12 +11,12 @@ func TestDurations(t *testing.T) {
 		"24h": 24 * time.Hour, "90d": 90 * 24 * time.Hour, "1w": 7 * 24 * time.Hour, "1w2d3h4m5s": 219*time.Hour + 4*time.Minute + 5*time.Second,
 		"1.5h": 90 * time.Minute, "0.5d": 12 * time.Hour, "10us": 10 * time.Microsecond, "7ns": 7,
 	} {
-		if got, err := parseDuration(text); got != want || err != nil {
+		if got, err := ParseDuration(text); got != want || err != nil {
 			t.Errorf("%q: got %v, error %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "s", "2", "-1s", "1y", "1M", "1 s", "s1", "1s ", "1..5s", ".s", "300y", "9999999w", "1e3s", "١s", "+1s", "inf", "0x1s"} {
-		if got, err := parseDuration(text); err == nil {
+		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q: got %v, want an error", text, got)
 		}
 	}
@@ -24,7 +24,7 @@ func TestDurations(t *testing.T) {
 
 func TestDurationsAreWrittenAsTheyAreRead(t *testing.T) {
 	for _, text := range []string{"0s", "1s", "60s", "15m", "1h", "24h", "36h", "90d", "500ms", "1.5s", "90s"} {
-		d, err := parseDuration(text)
+		d, err := ParseDuration(text)
 		if err != nil || formatDuration(d) != text {
 			t.Errorf("%q is written %q (error %v)", text, formatDuration(d), err)
 		}

@@ -20,8 +20,10 @@ type Filter struct {
 	// Port is the client's source port; a merged line that names it matches. A
 	// port that truncation left out of a line does not: what is not written is
 	// no evidence.
-	Port   uint16
-	Family string // in any case
+	Port uint16
+	// Family, in any case, and List are looked for among those that a record
+	// names; a line merged by client names those of 16 indicators.
+	Family string
 	List   string
 	// Limit keeps the newest so many of the matching records; they are still
 	// handed out oldest first.

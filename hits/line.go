@@ -27,6 +27,8 @@ type encoder struct {
 	entropy  *ulid.MonotonicEntropy
 	idTime   uint64 // of the last id, milliseconds
 
+	scratch []byte // for names
+
 	line   line // the one being made
 	hit    []zapcore.Field
 	client []zapcore.Field // of a line merged by client
@@ -114,10 +116,12 @@ func (e *encoder) appendOwn(dst []byte, r ownRecord, now time.Time) []byte {
 	return e.finish(dst, now, now, e.own)
 }
 
-// describe resolves the rules that the line names.
+// describe puts what the line names into words.
 func (e *encoder) describe() {
 	l := &e.line
 	l.indicators = l.indicators[:0]
+	e.scratch, _ = appendName(e.scratch[:0], l.h.QName[:l.h.QNameLen])
+	l.question = string(e.scratch)
 	if l.g != nil && l.g.kind == MergedClient {
 		for _, r := range l.g.indicators {
 			l.indicators = append(l.indicators, r.evidence.Indicator(r.rule))
@@ -250,17 +254,11 @@ func (s *dnsSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 type questionSection line
 
 func (s *questionSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	name := questionName(s.h)
-	addString(enc, "name", name)
+	addString(enc, "name", s.question)
 	enc.AddString("type", typeName(s.h.QType))
 	enc.AddString("class", className(s.h.QClass))
-	addString(enc, "registered_domain", registeredDomain(name))
+	addString(enc, "registered_domain", registeredDomain(s.question))
 	return nil
-}
-
-func questionName(h *Hit) string {
-	name, _ := appendName(nil, h.QName[:h.QNameLen])
-	return string(name)
 }
 
 // headerFlags are the flags that ECS has words for (RFC 1035 section 4.1.1, RFC
@@ -395,7 +393,7 @@ func (s *sinkholeSection) addMatch(enc zapcore.ObjectEncoder) {
 	case h.Trigger == TriggerClientIP:
 		enc.AddString("value", h.Client.Addr().Unmap().WithZone("").String())
 	default:
-		addString(enc, "value", questionName(h))
+		addString(enc, "value", s.question)
 	}
 	if len(h.Chain) > 0 {
 		enc.AddArray("chain", chainNames(h.Chain))

@@ -35,7 +35,7 @@ func (l *lineReader) next() ([]byte, error) {
 			l.start = l.searched + i + 1
 			l.searched = l.start
 			l.number++
-			if l.skipping {
+			if l.skipping || len(line) > maxLine {
 				l.skipping = false
 				return nil, errLongLine
 			}

@@ -23,18 +23,20 @@ const (
 	// past it, the number of distinct indicators of a client is a lower bound.
 	maxDistinct = 65_536
 
-	// windowAge is how long after its first hit a second stays open: the second
-	// and some time for hits that are still in a queue.
-	windowAge = 1250 * time.Millisecond
-	// maxWindows bounds the seconds open at a time. More than two are open only
-	// when hits come late or the clock jumps.
-	maxWindows = 4
+	// windowAge is how long after its first hit a second is remembered, so that
+	// hits that were long in a queue still count towards what it may write singly.
+	windowAge = 3 * time.Second
+	// maxWindows bounds the seconds remembered at a time. More than four are open
+	// only when the clock jumps.
+	maxWindows = 5
 )
 
 // merger decides which hits get a line of their own, and keeps those that share
-// one until their second is over. It belongs to the writer.
+// one until their second is over, or for as long as a kill may cost. It belongs
+// to the writer.
 type merger struct {
 	above                         int
+	span                          time.Duration // the longest that a hit is held back
 	maxKeys, maxClients, maxPairs int
 
 	windows []*window // open, oldest first
@@ -46,6 +48,7 @@ type merger struct {
 type window struct {
 	second int64
 	opened time.Time // with a monotonic reading
+	due    time.Time // when groups are to be written; only with groups
 	single int       // hits that got a line of their own
 	groups []*group
 	byKey  map[mergeKey]*group
@@ -104,8 +107,8 @@ const (
 	admitLost
 )
 
-func newMerger(above int) *merger {
-	return &merger{above: above, maxKeys: MaxMergedKeys, maxClients: MaxMergedClients, maxPairs: maxDistinct}
+func newMerger(above int, span time.Duration) *merger {
+	return &merger{above: above, span: span, maxKeys: MaxMergedKeys, maxClients: MaxMergedClients, maxPairs: maxDistinct}
 }
 
 // admit takes in a hit that is to be merged (and copies it), or says that it is
@@ -119,6 +122,9 @@ func (m *merger) admit(h *Hit, now time.Time) admission {
 	g := w.group(h, m)
 	if g == nil {
 		return admitLost
+	}
+	if w.due.IsZero() {
+		w.due = now.Add(min(m.span, max(time.Unix(w.second+1, 0).Sub(now), 0)))
 	}
 	g.add(h)
 	m.pending++
@@ -140,8 +146,15 @@ func (m *merger) window(second int64, now time.Time) *window {
 }
 
 func (m *merger) closeOldest() {
-	m.closing = append(m.closing, m.windows[0].groups...)
+	m.close(m.windows[0])
 	m.windows = slices.Delete(m.windows, 0, 1)
+}
+
+// close takes the groups out of a window.
+func (m *merger) close(w *window) {
+	m.closing = append(m.closing, w.groups...)
+	w.groups, w.byKey, w.byClient, w.pairs = nil, nil, nil, nil
+	w.due = time.Time{}
 }
 
 // group finds or makes the group of h; nil where the bounds leave no room.
@@ -228,10 +241,15 @@ func (g *group) add(h *Hit) {
 	}
 }
 
-// flush hands out up to limit groups of the seconds that are over (all: of every
-// second), and returns how many.
+// flush hands out up to limit groups of the windows that are due (all: of every
+// window), and returns how many.
 func (m *merger) flush(now time.Time, all bool, limit int, emit func(*group)) int {
-	for len(m.windows) > 0 && (all || now.Sub(m.windows[0].opened) >= windowAge) {
+	for _, w := range m.windows {
+		if !w.due.IsZero() && (all || !now.Before(w.due)) {
+			m.close(w)
+		}
+	}
+	for len(m.windows) > 0 && m.windows[0].due.IsZero() && now.Sub(m.windows[0].opened) >= windowAge {
 		m.closeOldest()
 	}
 	n := min(limit, len(m.closing))
@@ -249,8 +267,10 @@ func (m *merger) flush(now time.Time, all bool, limit int, emit func(*group)) in
 // due is when flush has something to do next; ok is false when there is nothing
 // to wait for.
 func (m *merger) due() (at time.Time, ok bool) {
-	if len(m.windows) == 0 {
-		return at, false
+	for _, w := range m.windows {
+		if !w.due.IsZero() && (!ok || w.due.Before(at)) {
+			at, ok = w.due, true
+		}
 	}
-	return m.windows[0].opened.Add(windowAge), true
+	return at, ok
 }

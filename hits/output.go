@@ -224,7 +224,7 @@ func (o *output) retire() {
 		os.Remove(o.file.Name())
 	}
 	o.syncer.retire(o.file)
-	o.file = nil
+	o.file, o.dirty = nil, false
 	o.count.closedSegments.Add(1)
 	o.count.closedBytes.Add(o.size)
 	o.count.activeSegments.Store(0)

@@ -60,7 +60,7 @@ func (j *Journal) newWriter() (*writer, error) {
 	w := &writer{
 		j:     j,
 		enc:   newEncoder(j.opts.Observer, old.sequence),
-		merge: newMerger(j.opts.MergeAbove),
+		merge: newMerger(j.opts.MergeAbove, max(j.opts.SyncEvery-2*pace, pace)),
 		out:   &output{opts: &j.opts, log: j.log, lock: j.lock, count: &j.count, seq: old.newest.seq},
 	}
 	if old.continues(&j.opts, now) {
@@ -143,10 +143,8 @@ func (w *writer) cycle(now time.Time) (busy bool) {
 
 // onTick does what needs no haste.
 func (w *writer) onTick(now time.Time) {
-	if !w.out.broken { // otherwise the next attempt brings it
-		w.reportLost(now)
-		w.write(now)
-	}
+	w.reportLost(now)
+	w.write(now)
 	w.out.check()
 	if w.out.file != nil && w.out.due(now, 0) {
 		w.out.retire()

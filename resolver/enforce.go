@@ -32,7 +32,7 @@ func (r *Resolver) enforce(q *request, s *settings, p *blocklist.Policy, v *bloc
 	case format.TCPOnly:
 		answer, sink.ttl = r.truncated(q, q.AppendResponse(dst, 0, 0), 0), 0
 	case format.LocalData:
-		answer = r.localData(q, s, p, v, dst)
+		answer, sink = r.localData(q, s, p, v, dst)
 	case format.Drop:
 		sink.ttl = 0
 	}
@@ -92,13 +92,13 @@ func (r *Resolver) negative(q *request, s *settings, p *blocklist.Policy, v *blo
 	return r.finish(q, dst, counts{authorities: 1}, rcode, s.explain(p, v, false))
 }
 
-// explain is the extended DNS error of a policy answer; nil for none. forged
-// tells that the answer carries made-up data.
-func (s *settings) explain(p *blocklist.Policy, v *blocklist.Verdict, forged bool) *wire.EDE {
+// explain is the extended DNS error of a policy answer. forged tells that the
+// answer carries made-up data.
+func (s *settings) explain(p *blocklist.Policy, v *blocklist.Verdict, forged bool) wire.EDE {
 	if s.Explain == ExplainNone {
-		return nil
+		return wire.EDE{}
 	}
-	ede := &wire.EDE{Code: p.ListOf(v.Rule()).EDE}
+	ede := wire.EDE{Code: p.ListOf(v.Rule()).EDE}
 	if ede.Code == 0 {
 		ede.Code = dns.ExtendedErrorCodeBlocked
 		if forged {

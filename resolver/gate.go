@@ -37,10 +37,7 @@ func prohibited(query []byte) []byte {
 	}
 	var q wire.Query
 	if q.Parse(query) != nil {
-		reply := make([]byte, wire.HeaderLen)
-		wire.SetID(reply, wire.ID(query))
-		wire.SetFlags(reply, wire.QR|wire.Flags(query)&(wire.OpcodeMask|wire.RD)|wire.RCodeRefused)
-		return reply
+		return appendBare(nil, wire.ID(query), wire.Flags(query)&(wire.OpcodeMask|wire.RD)|wire.RCodeRefused)
 	}
 	reply := q.AppendResponse(nil, wire.RCodeRefused, 0)
 	if q.EDNS {

@@ -14,18 +14,25 @@ import (
 	"sinkhole/resolver/wire"
 )
 
-// handler answers what the DNS library has unpacked; one for each listener.
+// handler answers what the DNS library has unpacked; one for each listener and
+// transport.
 type handler struct {
 	resolver  *Resolver
 	transport hits.Transport
 	queue     *hits.Queue
-	buffers   sync.Pool // *[]byte of a full message
+	work      sync.Pool // *work
+}
+
+// work is the memory of one query: its facts and room for its answer.
+type work struct {
+	request
+	answer []byte
 }
 
 func (r *Resolver) handler(transport hits.Transport) *handler {
 	return &handler{
 		resolver: r, transport: transport, queue: r.journal.NewQueue(),
-		buffers: sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }},
+		work: sync.Pool{New: func() any { return &work{answer: make([]byte, 0, 4096)} }},
 	}
 }
 
@@ -34,26 +41,27 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	r := h.resolver
 	defer h.survive(w, m)
 	r.count.queries[h.transport].Add(1)
-	q := request{transport: h.transport, queue: h.queue, received: time.Now()}
+	job := h.work.Get().(*work)
+	job.request = request{transport: h.transport, queue: h.queue, received: time.Now()}
+	q := &job.request
 	q.client, q.server = endpoints(w)
 
-	buffer := h.buffers.Get().(*[]byte)
 	var answer []byte
 	if q.fill(m) {
-		answer = r.respond(&q, (*buffer)[:0])
+		answer = r.respond(q, job.answer[:0])
 	} else {
-		answer = r.fail(&q, (*buffer)[:0], wire.RCodeFormErr, nil)
+		answer = r.malformed(q, job.answer[:0])
 	}
 	if answer != nil {
 		r.count.answer(answer)
 		if _, err := w.Write(answer); err != nil {
 			r.count.unsent.Add(1)
 		}
-		*buffer = answer[:0]
+		job.answer = answer
 	} else {
 		r.count.dropped.Add(1)
 	}
-	h.buffers.Put(buffer)
+	h.work.Put(job)
 }
 
 // survive keeps a fault in the code for one query from ending all service.
@@ -69,16 +77,37 @@ func (h *handler) survive(w dns.ResponseWriter, m *dns.Msg) {
 	_ = w.WriteMsg(answer)
 }
 
-// accept looks at a message's header before the library unpacks the rest.
-func accept(h dns.Header) dns.MsgAcceptAction {
+// accept looks at a message's header before the library unpacks the rest. What
+// it rejects the library answers itself, with a header alone.
+func (h *handler) accept(header dns.Header) dns.MsgAcceptAction {
 	const response = 1 << 15
-	switch {
-	case h.Bits&response != 0:
+	if header.Bits&response != 0 {
 		return dns.MsgIgnore // answering answers makes loops
-	case h.Bits>>wire.OpcodeShift&0xF != dns.OpcodeQuery:
+	}
+	if header.Bits>>wire.OpcodeShift&0xF != dns.OpcodeQuery {
+		h.rejected(wire.RCodeNotImp)
 		return dns.MsgRejectNotImplemented
 	}
-	return dns.DefaultMsgAcceptFunc(h)
+	action := dns.DefaultMsgAcceptFunc(header)
+	if action == dns.MsgReject {
+		h.rejected(wire.RCodeFormErr)
+	}
+	return action
+}
+
+// invalid is told of what the library cannot unpack. It answers FORMERR, unless
+// there is not even a header.
+func (h *handler) invalid(msg []byte, _ error) {
+	h.resolver.count.malformed.Add(1)
+	if len(msg) >= wire.HeaderLen {
+		h.rejected(wire.RCodeFormErr)
+	}
+}
+
+// rejected counts an answer that the library gives.
+func (h *handler) rejected(rcode uint16) {
+	h.resolver.count.queries[h.transport].Add(1)
+	h.resolver.count.rcodes[rcode].Add(1)
 }
 
 // endpoints are the two ends of an exchange, IPv4-mapped addresses as IPv4.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -22,8 +23,10 @@ type Listener struct {
 	tcp  *tcpListener
 	dns  []*dns.Server
 	log  *zap.Logger
-	done sync.WaitGroup
 	fail chan error
+
+	serving atomic.Bool
+	done    sync.WaitGroup // the servers
 }
 
 // Listen binds an address for UDP and TCP; port 0 takes a free one, the same
@@ -72,10 +75,10 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 }
 
 func (r *Resolver) server(transport hits.Transport) *dns.Server {
+	h := r.handler(transport)
 	s := &dns.Server{
-		Handler: r.handler(transport), MsgAcceptFunc: accept, UDPSize: maxQuery,
-		MsgInvalidFunc: func([]byte, error) { r.count.malformed.Add(1) },
-		MaxTCPQueries:  maxTCPQueries, ReadTimeout: tcpReadWait, IdleTimeout: func() time.Duration { return tcpIdleWait },
+		Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery,
+		MaxTCPQueries: maxTCPQueries, ReadTimeout: tcpReadWait, IdleTimeout: func() time.Duration { return tcpIdleWait },
 	}
 	if transport == hits.TCP {
 		s.DecorateReader = func(inner dns.Reader) dns.Reader { return tcpReader{Reader: inner, resolver: r} }
@@ -91,8 +94,9 @@ func (l *Listener) Addr() netip.AddrPort { return l.addr }
 func (l *Listener) Drops() uint64 { return kernelDrops(l.udp.UDPConn) }
 
 // Serve starts to answer, and returns when both servers run. An error after
-// that comes over Failed.
+// that comes over Failed. It is called once.
 func (l *Listener) Serve() {
+	l.serving.Store(true)
 	var started sync.WaitGroup
 	for _, s := range l.dns {
 		started.Add(1)
@@ -111,16 +115,28 @@ func (l *Listener) Serve() {
 // Failed gives the error of a server that stopped by itself.
 func (l *Listener) Failed() <-chan error { return l.fail }
 
-// Shutdown reads the sockets empty, answers what was read, and closes them.
+// Shutdown answers the datagrams that had arrived and all that was read, and
+// closes the sockets. When ctx ends first it closes them at once, and what
+// still waits for an upstream gets no answer. A listener that never served is
+// closed.
 func (l *Listener) Shutdown(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		l.udp.drained(time.Now().Add(time.Until(deadline) / 2))
+	if !l.serving.Load() {
+		return l.Close()
+	}
+	l.udp.drain(ctx)
+	faults := make(chan error, len(l.dns))
+	for _, s := range l.dns {
+		go func() { faults <- s.ShutdownContext(ctx) }()
 	}
 	var errs []error
-	for _, s := range l.dns {
-		errs = append(errs, s.ShutdownContext(ctx))
+	for range l.dns {
+		errs = append(errs, <-faults)
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing %s: %w", l.addr, err)
+	}
+	l.done.Wait()
+	return nil
 }
 
 // Close gives back the sockets of a listener that never served.

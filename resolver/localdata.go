@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -9,6 +10,7 @@ import (
 
 	"sinkhole/blocklist"
 	"sinkhole/blocklist/format"
+	"sinkhole/hits"
 	"sinkhole/resolver/wire"
 )
 
@@ -16,10 +18,32 @@ import (
 // those of the type, or the CNAME and what its target resolves to; NODATA where
 // the policy has neither. The target is not judged: rules are never applied to
 // synthesized data. This is the uncommon case, so the library packs it.
-func (r *Resolver) localData(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) []byte {
-	var records []dns.RR
-	var alias *dns.CNAME
+func (r *Resolver) localData(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) ([]byte, given) {
 	owner := dns.Fqdn(format.Text(q.SpelledName()))
+	records, alias := r.localRecords(q, p, v, owner)
+	if alias == nil || q.Type == dns.TypeCNAME || q.Type == dns.TypeANY {
+		if len(records) == 0 {
+			return r.negative(q, s, p, v, dst, wire.RCodeNoError), given{ttl: s.ttl}
+		}
+		return r.packed(q, dst, resolved{answer: records}, s.explain(p, v, true)), givenBy(records)
+	}
+	if rest, wildcard := strings.CutPrefix(alias.Target, "*."); wildcard {
+		alias.Target = owner + rest
+		if _, ok := packName(alias.Target); !ok {
+			return r.packed(q, dst, resolved{rcode: wire.RCodeYXDomain}, s.explain(p, v, false)), given{}
+		}
+	}
+	target, failure := r.resolveTarget(q, alias.Target)
+	if failure.Code != 0 {
+		return r.fail(q, dst, wire.RCodeServFail, failure), given{}
+	}
+	target.answer = append([]dns.RR{alias}, target.answer...)
+	return r.packed(q, dst, target, s.explain(p, v, true)), givenBy(target.answer)
+}
+
+// localRecords are the records of the deciding rule that answer q, and its
+// CNAME, whatever q asks for, all with the given owner.
+func (r *Resolver) localRecords(q *request, p *blocklist.Policy, v *blocklist.Verdict, owner string) (records []dns.RR, alias *dns.CNAME) {
 	p.LocalData(v.Rule(), func(packed []byte) {
 		rr, _, err := dns.UnpackRR(packed, 0)
 		if err != nil {
@@ -34,50 +58,69 @@ func (r *Resolver) localData(q *request, s *settings, p *blocklist.Policy, v *bl
 			records = append(records, rr)
 		}
 	})
-	if alias == nil || q.Type == dns.TypeCNAME || q.Type == dns.TypeANY {
-		if len(records) == 0 {
-			return r.negative(q, s, p, v, dst, wire.RCodeNoError)
-		}
-		return r.packed(q, dst, records, wire.RCodeNoError, s.explain(p, v, true))
-	}
-	if rest, wildcard := strings.CutPrefix(alias.Target, "*."); wildcard {
-		alias.Target = owner + rest
-		if _, err := dns.PackDomainName(alias.Target, make([]byte, wire.MaxName+1), 0, nil, false); err != nil {
-			return r.packed(q, dst, nil, wire.RCodeYXDomain, s.explain(p, v, false))
-		}
-	}
-	target, rcode := r.resolveTarget(q, alias.Target)
-	return r.packed(q, dst, append([]dns.RR{alias}, target...), rcode, s.explain(p, v, true))
+	return records, alias
 }
 
-// resolveTarget asks for the type of q at another name.
-func (r *Resolver) resolveTarget(q *request, name string) ([]dns.RR, uint16) {
+// resolved is what a name resolves to, in the library's form.
+type resolved struct {
+	answer, authority []dns.RR
+	rcode             uint16
+}
+
+// resolveTarget asks for the type of q at another name. failure has a code if
+// that brought nothing.
+func (r *Resolver) resolveTarget(q *request, name string) (found resolved, failure wire.EDE) {
+	unusable := wire.EDE{Code: dns.ExtendedErrorCodeInvalidData}
 	target := *q
-	var spelled [wire.MaxName + 1]byte
-	n, err := dns.PackDomainName(name, spelled[:], 0, nil, false)
-	if err != nil || !target.SetName(spelled[:n]) {
-		return nil, wire.RCodeServFail
+	target.transport = hits.TCP // whole: what is too large is cut when all is together
+	spelled, ok := packName(name)
+	if !ok || !target.SetName(spelled) {
+		return found, unusable
 	}
-	e, _ := r.lookup(&target)
+	e, failure := r.lookup(&target)
 	if e == nil {
-		return nil, wire.RCodeServFail
+		return found, failure
 	}
 	var m dns.Msg
-	if err := m.Unpack(r.cached(&target, e, nil)); err != nil {
-		return nil, wire.RCodeServFail
+	if err := m.Unpack(r.cached(&target, e, nil)); err != nil || e.RCode > wire.RCodeMask {
+		return found, unusable
 	}
-	return m.Answer, uint16(m.Rcode) & wire.RCodeMask
+	return resolved{answer: m.Answer, authority: m.Ns, rcode: e.RCode}, wire.EDE{}
+}
+
+// packName is the wire form of a name; ok is false where it has none.
+func packName(name string) (wireName []byte, ok bool) {
+	buffer := make([]byte, wire.MaxName+1)
+	n, err := dns.PackDomainName(name, buffer, 0, nil, false)
+	return buffer[:n], err == nil && n <= wire.MaxName
+}
+
+// givenBy is the first address in an answer, for the hit.
+func givenBy(records []dns.RR) (sink given) {
+	for _, rr := range records {
+		sink.ttl = rr.Header().Ttl
+		switch rr := rr.(type) {
+		case *dns.A:
+			sink.addr, _ = netip.AddrFromSlice(rr.A.To4())
+			return sink
+		case *dns.AAAA:
+			sink.addr, _ = netip.AddrFromSlice(rr.AAAA)
+			return sink
+		}
+	}
+	return sink
 }
 
 // packed appends an answer of library records.
-func (r *Resolver) packed(q *request, dst []byte, answer []dns.RR, rcode uint16, ede *wire.EDE) []byte {
-	m := dns.Msg{Compress: true, Answer: answer}
+func (r *Resolver) packed(q *request, dst []byte, found resolved, ede wire.EDE) []byte {
+	m := dns.Msg{Compress: true, Answer: found.answer, Ns: found.authority}
 	m.Question = []dns.Question{{Name: dns.Fqdn(format.Text(q.SpelledName())), Qtype: q.Type, Qclass: q.Class}}
 	whole, err := m.Pack()
 	if err != nil {
 		r.log.Error("local data unusable", zap.Error(fmt.Errorf("packing: %w", err)))
-		return r.fail(q, dst, wire.RCodeServFail, nil)
+		return r.fail(q, dst, wire.RCodeServFail, wire.EDE{})
 	}
-	wire.SetFlags(whole, rcode)
-	return r.finish(q, q.AppendReply(dst, whole), counts{answers: uint16(len(answer))}, rcode, ede)
+	wire.SetFlags(whole, found.rcode)
+	n := counts{answers: uint16(len(found.answer)), authorities: uint16(len(found.authority))}
+	return r.finish(q, q.AppendReply(dst, whole), n, found.rcode, ede)
 }

@@ -18,31 +18,41 @@ import (
 // answered SERVFAIL at once, so that blocked and cached answers never suffer.
 const maxMisses = 20_000
 
+var errQuestion = errors.New("the reply has another question than the query")
+
 // upstreamSize is the EDNS buffer offered to upstreams (the DNS flag day of 2020).
 const upstreamSize = 1232
 
 // lookup gives the upstream's answer, from the cache or fresh; nil with the
 // reason, as an extended DNS error, when there is none.
-func (r *Resolver) lookup(q *request) (*cache.Entry, *wire.EDE) {
-	var buffer [wire.MaxName + 8]byte
+func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
+	var buffer [cache.MaxKey]byte // on the stack: nothing may keep it
 	key := cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD)
 	if e := r.cache.Get(key, q.received.UnixNano()); e != nil {
-		return e, nil
+		return e, wire.EDE{}
 	}
-	if r.misses.Add(1) > maxMisses {
-		r.misses.Add(-1)
-		r.count.shed.Add(1)
-		return nil, &wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}
-	}
+	return r.ask(q, string(key))
+}
+
+// ask waits for an upstream's answer; identical questions share one exchange.
+func (r *Resolver) ask(q *request, key string) (*cache.Entry, wire.EDE) {
 	defer r.misses.Add(-1)
-	shared, err, joined := r.pending.Do(string(key), func() (any, error) { return r.fetch(&q.Query, string(key)) })
-	if joined {
+	if r.misses.Add(1) > maxMisses {
+		r.count.shed.Add(1)
+		return nil, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}
+	}
+	first := false
+	shared, err, _ := r.pending.Do(key, func() (any, error) {
+		first = true
+		return r.fetch(&q.Query, key)
+	})
+	if !first {
 		r.count.coalesced.Add(1)
 	}
 	if err != nil {
-		return nil, &wire.EDE{Code: failureCode(err)}
+		return nil, wire.EDE{Code: failureCode(err)}
 	}
-	return shared.(*cache.Entry), nil
+	return shared.(*cache.Entry), wire.EDE{}
 }
 
 // failureCode is the extended DNS error for a failed exchange.
@@ -57,12 +67,13 @@ func failureCode(err error) uint16 {
 func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
 	asked := *q
 	asked.AD = true // whoever shares the answer may want to know (RFC 6840 section 5.7)
-	reply, err := r.forward(context.Background(), wire.AppendQuery(make([]byte, 0, 512), &asked, upstreamSize))
+	query := wire.AppendQuery(make([]byte, 0, 512), &asked, upstreamSize)
+	reply, err := r.forward(context.Background(), query)
 	if err != nil {
 		r.count.failed.Add(1)
 		return nil, err
 	}
-	e, lifetime, err := r.admit(reply.Msg, key)
+	e, lifetime, err := r.admit(reply.Msg, query, key)
 	if err != nil {
 		r.count.failed.Add(1)
 		r.log.Debug("upstream reply unusable", zap.Stringer("server", reply.Server), zap.Error(err))
@@ -77,7 +88,10 @@ func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
 
 // admit makes a cache entry of an upstream's reply, and says how long it may be
 // kept: not at all for failures and for what carries no lifetime.
-func (r *Resolver) admit(msg []byte, key string) (*cache.Entry, time.Duration, error) {
+func (r *Resolver) admit(msg, query []byte, key string) (*cache.Entry, time.Duration, error) {
+	if !wire.QuestionEqual(msg, query) { // answers are made by writing over the question
+		return nil, 0, errQuestion
+	}
 	var f wire.Reply
 	if err := f.Parse(msg); err != nil {
 		return nil, 0, err
@@ -89,7 +103,7 @@ func (r *Resolver) admit(msg []byte, key string) (*cache.Entry, time.Duration, e
 	lifetime := r.lifetime(&f)
 	minTTL, maxTTL := uint32(r.ttl.Min/time.Second), uint32(r.ttl.Max/time.Second)
 	if f.Negative {
-		minTTL, maxTTL = 0, min(maxTTL, uint32(lifetime/time.Second))
+		minTTL, maxTTL = 0, uint32(lifetime/time.Second)
 	}
 	wire.Clamp(msg, f.TTLs, minTTL, maxTTL)
 	e := &cache.Entry{
@@ -104,7 +118,7 @@ func (r *Resolver) lifetime(f *wire.Reply) time.Duration {
 	said := time.Duration(f.TTL()) * time.Second
 	switch {
 	case f.Negative:
-		return min(said, r.ttl.Negative)
+		return min(said, r.ttl.Negative, r.ttl.Max)
 	case f.TC || f.RCode != wire.RCodeNoError:
 		return 0
 	}

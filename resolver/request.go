@@ -36,15 +36,20 @@ func (q *request) sizeLimit() int {
 }
 
 // fill takes the facts of a query that the library has unpacked. It reports
-// whether the query is well formed: one OPT at most (RFC 6891 section 6.1.1).
+// whether the query is well formed: a whole question, which the library does
+// not insist on (class 0 is reserved, and what it makes of a missing one), and
+// one OPT at most (RFC 6891 section 6.1.1). NameLen stays 0 without a question.
 func (q *request) fill(m *dns.Msg) bool {
+	q.ID, q.Opcode = m.Id, uint8(m.Opcode)
+	q.RD, q.AD, q.CD = m.RecursionDesired, m.AuthenticatedData, m.CheckingDisabled
+	if len(m.Question) != 1 || m.Question[0].Qclass == 0 {
+		return false
+	}
 	var spelled [wire.MaxName]byte
 	n, err := dns.PackDomainName(m.Question[0].Name, spelled[:], 0, nil, false)
 	if err != nil || !q.SetName(spelled[:n]) {
 		return false
 	}
-	q.ID, q.Opcode = m.Id, uint8(m.Opcode)
-	q.RD, q.AD, q.CD = m.RecursionDesired, m.AuthenticatedData, m.CheckingDisabled
 	q.Type, q.Class = m.Question[0].Qtype, m.Question[0].Qclass
 	for _, rr := range m.Extra {
 		opt, isOPT := rr.(*dns.OPT)

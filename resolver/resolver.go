@@ -6,6 +6,7 @@ package resolver
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,7 @@ type Options struct {
 	Cache    *cache.Cache
 	Forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
 	TTL      TTLBounds
-	NAT64    []netip.Prefix // AAAA answers in these are judged by their IPv4 address too
+	NAT64    []netip.Prefix // AAAA answers in these, and in 64:ff9b::/96, are judged by their IPv4 address too
 	Logger   *zap.Logger
 }
 
@@ -58,10 +59,19 @@ type Resolver struct {
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward,
-		ttl: o.TTL, nat64: o.NAT64, log: o.Logger,
+		ttl: o.TTL, nat64: withWellKnown(o.NAT64), log: o.Logger,
 	}
 	r.Configure(o.Settings)
 	return r
+}
+
+// withWellKnown adds the well-known prefix of RFC 6052 section 2.1.
+func withWellKnown(nat64 []netip.Prefix) []netip.Prefix {
+	wellKnown := netip.MustParsePrefix("64:ff9b::/96")
+	if slices.Contains(nat64, wellKnown) {
+		return nat64
+	}
+	return append(slices.Clone(nat64), wellKnown)
 }
 
 // Configure puts other settings in force, from the next query on.
@@ -77,12 +87,13 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	now := q.received.Unix()
 
 	var v blocklist.Verdict
-	p.JudgeQuestion(q.client.Addr(), q.QName(), now, &v)
+	p.JudgeQuestion(q.client.Addr().WithZone(""), q.QName(), now, &v)
 	if enforced(q, &v) {
 		return r.enforce(q, s, p, &v, dst)
 	}
-	if !q.RD && v.Decision == blocklist.None {
-		return r.fail(q, dst, wire.RCodeRefused, &wire.EDE{Code: dns.ExtendedErrorCodeNotAuthoritative})
+	if answer := r.unresolved(q, dst); answer != nil {
+		r.observe(q, p, &v, answer)
+		return answer
 	}
 	e, failure := r.lookup(q)
 	if e == nil {
@@ -120,64 +131,32 @@ func (r *Resolver) observe(q *request, p *blocklist.Policy, v *blocklist.Verdict
 	}
 }
 
-// unserved answers what a forwarder does not resolve at all; nil otherwise.
+// unserved answers what no list can mean, since it is of another protocol or
+// class; nil otherwise.
 func (r *Resolver) unserved(q *request, dst []byte) []byte {
 	switch {
 	case q.EDNS && q.Version != 0:
-		return r.fail(q, dst, wire.RCodeBadVers, nil)
+		return r.fail(q, dst, wire.RCodeBadVers, wire.EDE{})
 	case q.Class != dns.ClassINET:
-		return r.fail(q, dst, wire.RCodeRefused, nil)
+		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{Code: dns.ExtendedErrorCodeNotSupported})
 	}
 	return nil
 }
 
-// fail appends an answer without records. Its extended DNS error goes only to
-// clients that sent an OPT.
-func (r *Resolver) fail(q *request, dst []byte, rcode uint16, ede *wire.EDE) []byte {
-	dst = q.AppendResponse(dst, rcode&wire.RCodeMask, 0)
-	return r.finish(q, dst, counts{}, rcode, ede)
-}
-
-// counts are the records of an answer, section by section, the OPT not included.
-type counts struct{ answers, authorities, additionals uint16 }
-
-// finish adds the OPT that a client with EDNS gets, sets the counts, and cuts
-// down to TC what is too large for the client.
-func (r *Resolver) finish(q *request, msg []byte, n counts, rcode uint16, ede *wire.EDE) []byte {
-	if q.EDNS {
-		msg = wire.AppendOPT(msg, maxUDPSize, q.DO, rcode, ede)
-		n.additionals++
+// unresolved answers what a forwarder does not forward, although a list may
+// speak of it; nil otherwise. Without RD only an authoritative server has an
+// answer (RFC 8914 section 4.21); zone transfers are between servers of a zone
+// (RFC 5936 section 2.2.1); the other meta types have no data (RFC 6895 section
+// 3.1).
+func (r *Resolver) unresolved(q *request, dst []byte) []byte {
+	const firstMeta, lastMeta = 128, dns.TypeANY - 1
+	switch {
+	case !q.RD:
+		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{Code: dns.ExtendedErrorCodeNotAuthoritative})
+	case q.Type == dns.TypeAXFR, q.Type == dns.TypeIXFR:
+		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{Code: dns.ExtendedErrorCodeNotSupported})
+	case q.Type == dns.TypeOPT, firstMeta <= q.Type && q.Type <= lastMeta:
+		return r.fail(q, dst, wire.RCodeNotImp, wire.EDE{Code: dns.ExtendedErrorCodeNotSupported})
 	}
-	wire.SetCounts(msg, n.answers, n.authorities, n.additionals)
-	if len(msg) <= q.sizeLimit() {
-		return msg
-	}
-	r.count.truncated.Add(1)
-	return r.truncated(q, msg, rcode)
-}
-
-// truncated rewrites msg as an answer without records and with TC set.
-func (r *Resolver) truncated(q *request, msg []byte, rcode uint16) []byte {
-	ad := wire.Flags(msg) & wire.AD
-	msg = q.AppendResponse(msg[:0], rcode&wire.RCodeMask, ad|wire.TC)
-	n := counts{}
-	if q.EDNS {
-		msg = wire.AppendOPT(msg, maxUDPSize, q.DO, rcode, nil)
-		n.additionals = 1
-	}
-	wire.SetCounts(msg, 0, 0, n.additionals)
-	return msg
-}
-
-// cached appends an upstream's answer as the cache holds it.
-func (r *Resolver) cached(q *request, e *cache.Entry, dst []byte) []byte {
-	dst = q.AppendReply(dst, e.Packed)
-	wire.Age(dst, e.TTLs, uint32(max(0, q.received.UnixNano()-e.Stored)/int64(time.Second)), 0)
-	rcode := e.RCode
-	if rcode > wire.RCodeMask && !q.EDNS { // its upper bits have no place without an OPT
-		return r.fail(q, dst[:0], wire.RCodeServFail, nil)
-	}
-	var n counts
-	n.answers, n.authorities, n.additionals = wire.Counts(e.Packed)
-	return r.finish(q, dst, n, rcode, nil)
+	return nil
 }

@@ -25,25 +25,33 @@ func raiseBuffer(c *net.UDPConn) (size int) {
 	return size
 }
 
-// waiting is how many octets of queries the kernel holds.
-func (p *packetConn) waiting() (octets int) {
-	control(p.UDPConn, func(fd int) { octets, _ = unix.IoctlGetInt(fd, unix.SIOCINQ) })
-	return octets
+// waiting is how many octets the queries take that the kernel holds.
+func (p *packetConn) waiting() int {
+	return int(readMemory(p.UDPConn)[memReceive])
 }
 
 // kernelDrops is how many datagrams the kernel dropped for want of buffer.
-func kernelDrops(c *net.UDPConn) (drops uint64) {
-	const drop = 8 // SK_MEMINFO_DROPS of linux/sock_diag.h
+func kernelDrops(c *net.UDPConn) uint64 {
+	return uint64(readMemory(c)[memDrops])
+}
+
+// memory is what SO_MEMINFO tells of a socket, by the indexes of
+// linux/sock_diag.h.
+type memory [memDrops + 1]uint32
+
+const (
+	memReceive = 0 // SK_MEMINFO_RMEM_ALLOC
+	memDrops   = 8 // SK_MEMINFO_DROPS
+)
+
+// readMemory gives zeros where the kernel does not tell.
+func readMemory(c *net.UDPConn) (m memory) {
 	control(c, func(fd int) {
-		var info [drop + 1]uint32
-		size := uint32(unsafe.Sizeof(info))
-		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
-			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-		if errno == 0 {
-			drops = uint64(info[drop])
-		}
+		size := uint32(unsafe.Sizeof(m))
+		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&m)), uintptr(unsafe.Pointer(&size)), 0)
 	})
-	return drops
+	return m
 }
 
 func control(c syscall.Conn, fn func(fd int)) {

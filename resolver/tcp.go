@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -17,6 +18,9 @@ const (
 	tcpReadWait   = 5 * time.Second  // for the first query
 	tcpIdleWait   = 10 * time.Second // for each further one
 	tcpWriteWait  = 3 * time.Second  // for the client to take an answer
+	// acceptPause is how long no connection is accepted while there are no
+	// descriptors or buffers.
+	acceptPause = 50 * time.Millisecond
 )
 
 // tcpListener bounds what connections can cost.
@@ -31,6 +35,10 @@ type tcpListener struct {
 func (l *tcpListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
+		if exhausted(err) {
+			time.Sleep(acceptPause)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -48,6 +56,13 @@ func (l *tcpListener) Accept() (net.Conn, error) {
 		}
 		return &tcpConn{Conn: c, listener: l}, nil
 	}
+}
+
+// exhausted tells whether a connection could not be accepted for want of
+// something that comes back. The library would try again at once and for ever,
+// or give up for good.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 // tcpConn is a connection whose client must take its answers in time.
@@ -90,7 +105,7 @@ func (t tcpReader) ReadTCP(c net.Conn, wait time.Duration) ([]byte, error) {
 	}
 	reply, ok := t.resolver.admits(addrPort(c.RemoteAddr()).Addr(), query)
 	if ok {
-		return query, nil
+		return query[:min(len(query), maxQuery)], nil
 	}
 	if reply != nil {
 		_, _ = c.Write(append([]byte{byte(len(reply) >> 8), byte(len(reply))}, reply...))

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,8 +12,14 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// maxQuery is the largest query that is read from a datagram.
+// maxQuery is the largest query that is read, in octets. What is longer is cut
+// there, and then not well formed unless the rest was padding behind the
+// message. It bounds what the library's form of a query can cost.
 const maxQuery = 4096
+
+// maxReadFailures is how many reads in a row may fail until the socket is given
+// up.
+const maxReadFailures = 1000
 
 // packetConn is the seam between the socket and the DNS library: the library
 // reads from it and writes to it and keeps the rest. It makes the client check,
@@ -48,20 +55,22 @@ func newPacketConn(c *net.UDPConn, r *Resolver) (*packetConn, error) {
 	if err6 != nil && err4 != nil {
 		return nil, fmt.Errorf("asking for the destination of datagrams: %w", errors.Join(err6, err4))
 	}
-	p.oob = make([]byte, max(len(ipv4.NewControlMessage(ipv4.FlagDst|ipv4.FlagInterface)), len(ipv6.NewControlMessage(ipv6.FlagDst|ipv6.FlagInterface))))
+	p.oob = make([]byte, len(ipv4.NewControlMessage(ipv4.FlagDst|ipv4.FlagInterface))+len(ipv6.NewControlMessage(ipv6.FlagDst|ipv6.FlagInterface)))
 	return p, nil
 }
 
 // ReadFrom reads the next query of a client that may ask.
 func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	failures := 0
 	for {
 		n, oobn, _, from, err := p.ReadMsgUDPAddrPort(b, p.oob)
 		if err != nil {
-			if passing(err) {
+			if failures++; passing(err) && failures < maxReadFailures {
 				continue
 			}
 			return 0, nil, err
 		}
+		failures = 0
 		to := &peer{remote: unmap(from), local: p.local, to: from}
 		if p.wildcard {
 			to.destination(p.oob[:oobn], p.local.Port())
@@ -88,8 +97,12 @@ func (p *peer) destination(oob []byte, port uint16) {
 	var six ipv6.ControlMessage
 	if err := six.Parse(oob); err == nil && six.Dst != nil {
 		p.setLocal(six.Dst, port)
-		if p.local.Addr().Is6() {
-			p.oob = (&ipv6.ControlMessage{Src: six.Dst, IfIndex: six.IfIndex}).Marshal()
+		if local := p.local.Addr(); local.Is6() {
+			source := ipv6.ControlMessage{Src: six.Dst}
+			if local.IsLinkLocalUnicast() { // any other is routed: the way back may be another
+				source.IfIndex = six.IfIndex
+			}
+			p.oob = source.Marshal()
 			return
 		}
 	}
@@ -115,10 +128,22 @@ func passing(err error) bool {
 	return errors.As(err, &op) && !op.Timeout() && !errors.Is(err, net.ErrClosed)
 }
 
-// drained waits until the kernel holds no more queries of this socket, or the
-// deadline has passed.
-func (p *packetConn) drained(deadline time.Time) {
-	for time.Now().Before(deadline) && p.waiting() > 0 {
-		time.Sleep(time.Millisecond)
+// drain waits until the kernel holds no more queries of this socket, for half of
+// the time that ctx has left at most: what comes faster than it is answered
+// must not keep the rest of a shutdown from its time.
+func (p *packetConn) drain(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, time.Now().Add(time.Until(deadline)/2))
+		defer cancel()
+	}
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for p.waiting() > 0 {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }

@@ -15,15 +15,6 @@ import (
 // writes at levels up to 20, or with --long=25.
 const zstdWindow = 32 << 20
 
-// unread are the forms that a list is sometimes packed in and that are not
-// read, by their first bytes.
-var unread = []struct{ magic, name string }{
-	{"\xfd7zXZ\x00", "xz"},
-	{"PK\x03\x04", "zip"},
-	{"7z\xbc\xaf\x27\x1c", "7-Zip"},
-	{"\x04\x22\x4d\x18", "lz4"},
-}
-
 var (
 	errTrailing = errors.New("no gzip header")
 	errUnread   = errors.New("expected gzip, zstd or plain text: unpack it")
@@ -66,8 +57,15 @@ func startsWith(head []byte, magic string) bool {
 	return n >= 2 && string(head[:n]) == magic[:n]
 }
 
+// unreadName names the form that the file is packed in where it is one that is
+// not read, else it is empty.
 func unreadName(head []byte) string {
-	for _, u := range unread {
+	for _, u := range []struct{ magic, name string }{
+		{"\xfd7zXZ\x00", "xz"},
+		{"PK\x03\x04", "zip"},
+		{"7z\xbc\xaf\x27\x1c", "7-Zip"},
+		{"\x04\x22\x4d\x18", "lz4"},
+	} {
 		if bytes.HasPrefix(head, []byte(u.magic)) {
 			return u.name
 		}

@@ -17,6 +17,7 @@ type directories struct {
 	refused bool              // it was asked for and not given
 	watched map[string]place
 	failed  map[string]bool // directories that were warned of
+	forgot  bool            // a watch was given up since keep
 }
 
 // place tells a directory from another one at the same path.
@@ -112,11 +113,26 @@ func (d *directories) keep(wanted map[string]bool) {
 			delete(d.failed, dir)
 		}
 	}
+	// The system has one watch for a directory, under the path that was asked
+	// for first. Where one was moved from one wanted path to another, giving up
+	// the old path took the watch from the new one too: ask again.
+	for tries := 0; d.forgot && tries < 3; tries++ {
+		d.forgot = false
+		for dir := range d.watched {
+			d.watch(dir, false)
+		}
+	}
 }
 
+// forget gives up a directory. An error means that the system has dropped the
+// watch already, with the directory.
 func (d *directories) forget(dir string) {
+	// fsnotify 1.10.1 panics (its lock released, the path forgotten) if the path
+	// was taken over by a directory that is also watched under another one, in
+	// the moment between our look and Add.
+	defer func() { _ = recover() }()
+	d.forgot = true
 	delete(d.watched, dir)
-	// An error means that the system has dropped it already, with the directory.
 	_ = d.fs.Remove(dir)
 }
 

@@ -226,7 +226,6 @@ func (w *Watcher) lost(err error) {
 	} else {
 		w.options.Logger.Warn("file events may be lost, looking at all lists", zap.Error(err))
 	}
-	w.trace(w.targets)
 	w.touch(w.targets)
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"go.uber.org/zap"
 )
 
 // patience bounds every wait for something that must come.
@@ -344,6 +345,86 @@ func TestWatcherStormOfSwaps(t *testing.T) {
 	}
 }
 
+// Each of two watched directories takes the other's path.
+func TestWatcherStormOfExchanges(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"a", "b"} {
+		must(t, os.Mkdir(at(name), 0o755))
+		put(t, at(name+"/list"), name)
+	}
+	w := watch(t, Options{}, at("a/list"), at("b/list"))
+	for range 101 {
+		must(t, os.Rename(at("a"), at("c")))
+		must(t, os.Rename(at("b"), at("a")))
+		must(t, os.Rename(at("c"), at("b")))
+	}
+	w.expect(at("a/list"), at("b/list"))
+	put(t, at("a/list"), "new a")
+	w.expect(at("a/list"))
+	put(t, at("b/list"), "new b")
+	w.expect(at("b/list"))
+}
+
+// Nobody takes the events here, so fsnotify does not learn of the renames: what
+// it is asked for must be right all the same.
+func TestDirectoriesFollowMoves(t *testing.T) {
+	for name, test := range map[string]struct {
+		before []string
+		moves  [][2]string
+		after  []string
+	}{
+		"moved":     {[]string{"a"}, [][2]string{{"a", "b"}}, []string{"b"}},
+		"exchanged": {[]string{"a", "b"}, [][2]string{{"a", "c"}, {"b", "a"}, {"c", "b"}}, []string{"a", "b"}},
+		"shifted":   {[]string{"a", "b"}, [][2]string{{"a", "c"}, {"b", "a"}}, []string{"a", "c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			d := newDirectories(zap.NewNop())
+			defer d.close()
+			d.watch(dir, true)
+			for _, name := range test.before {
+				must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+				d.watch(filepath.Join(dir, name), true)
+			}
+			for _, move := range test.moves {
+				must(t, os.Rename(filepath.Join(dir, move[0]), filepath.Join(dir, move[1])))
+			}
+			wanted := map[string]bool{dir: true}
+			for _, name := range test.after {
+				wanted[filepath.Join(dir, name)] = true
+				d.watch(filepath.Join(dir, name), true)
+			}
+			d.keep(wanted)
+			for path := range wanted {
+				if err := d.fs.Remove(path); err != nil {
+					t.Errorf("not watched: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestDirectoriesForgetSurvivesFsnotify(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	must(t, os.Mkdir(a, 0o755))
+	must(t, os.Mkdir(b, 0o755))
+	d := newDirectories(zap.NewNop())
+	defer d.close()
+	// Nobody takes the events, so fsnotify does not learn of the renames.
+	for _, path := range []string{dir, a, b} {
+		d.watch(path, true)
+	}
+	must(t, os.Rename(a, filepath.Join(dir, "c")))
+	must(t, os.Rename(b, a))
+	must(t, d.fs.Add(a))
+	d.keep(nil)
+	if len(d.watched) != 0 {
+		t.Errorf("still watched: %v", d.watched)
+	}
+}
+
 func TestWatcherNeverCallsConcurrently(t *testing.T) {
 	dir := t.TempDir()
 	list := filepath.Join(dir, "list")
@@ -394,6 +475,13 @@ func TestWatcherSet(t *testing.T) {
 		put(t, a, "xy")
 		w.Set([]string{c, a})
 		w.expect(a)
+	})
+	t.Run("a file that stands there already is no change", func(t *testing.T) {
+		there, later := filepath.Join(dir, "there"), filepath.Join(dir, "later")
+		put(t, there, "x")
+		w := watch(t, Options{Poll: 10 * time.Millisecond}, there, later)
+		put(t, later, "x")
+		w.expect(later)
 	})
 	t.Run("nothing", func(t *testing.T) {
 		w.Set(nil)

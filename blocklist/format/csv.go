@@ -312,8 +312,13 @@ func readTime(text []byte) (time.Time, problem) {
 		full = append(full, 'Z')
 		full[10] = 'T'
 	}
+	for i, c := range full {
+		if c == 't' || c == 'z' {
+			full[i] = c - 'a' + 'A'
+		}
+	}
 	var when time.Time
-	if err := when.UnmarshalText(bytes.ToUpper(full)); err != nil {
+	if err := when.UnmarshalText(full); err != nil {
 		return time.Time{}, malformed("no valid time, expected one as 2026-01-02, 2026-01-02 15:04:05 (UTC) or 2026-01-02T15:04:05+01:00")
 	}
 	return when.UTC(), problem{}

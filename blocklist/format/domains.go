@@ -1,7 +1,5 @@
 package format
 
-import "bytes"
-
 // readDomains reads a list of one entry a line: a name, *.name, an address, a
 // prefix, a URL without a path, each with an optional port.
 func readDomains(in *lines, out *sink, scope Scope) {
@@ -24,10 +22,6 @@ func readDomains(in *lines, out *sink, scope Scope) {
 			continue
 		}
 		at := column(line, text)
-		if blank := bytes.IndexAny(text, " \t"); blank >= 0 {
-			out.leaveOut(in.read, at+blank, text, malformed("more than one field, expected one name, address or URL a line"))
-			continue
-		}
 		e, p := readEntry(scratch, text)
 		if p.is() {
 			out.leaveOut(in.read, at+p.at, text, p)

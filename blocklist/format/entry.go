@@ -3,6 +3,7 @@ package format
 import (
 	"bytes"
 	"net/netip"
+	"unicode"
 )
 
 // entry is one indicator as domain lists and the CSV's indicator column write
@@ -32,6 +33,11 @@ const (
 // result is appended to scratch.
 func readEntry(scratch, text []byte) (entry, problem) {
 	var e entry
+	if blank := bytes.IndexFunc(text, unicode.IsSpace); blank >= 0 {
+		p := malformed("white space within an entry, expected one name, address or URL")
+		p.at = blank
+		return e, p
+	}
 	host, p := e.stripURL(text)
 	if p.is() {
 		return e, p
@@ -166,7 +172,8 @@ func listName(scratch, text []byte) ([]byte, problem) {
 	if len(text) == 0 || len(text) == 1 && text[0] == '.' {
 		return nil, malformed("an empty name, expected labels separated by dots")
 	}
-	if !isASCII(text) {
+	mapped := !isASCII(text)
+	if mapped {
 		ascii, err := toASCII(string(text))
 		if err != nil {
 			return nil, malformed("%s", err)
@@ -176,7 +183,9 @@ func listName(scratch, text []byte) ([]byte, problem) {
 	for i, c := range text {
 		if c != '.' && nameByte[c] == 0 {
 			p := malformed("the character %q in a name, expected letters, digits, '-', '_' and dots", rune(c))
-			p.at = i
+			if !mapped {
+				p.at = i
+			}
 			return nil, p
 		}
 	}

@@ -48,11 +48,14 @@ func (m *master) next() (p problem, ok bool) {
 			return p, true
 		}
 		if !closed {
-			return m.readLong(line), true
+			if p := m.readLong(line); p.is() {
+				return p, true
+			}
 		}
 		if len(m.tokens) > 0 {
 			return problem{}, true
 		}
+		m.accept() // empty parentheses
 	}
 }
 

@@ -78,7 +78,6 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration file (default: the embedded reference configuration)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.AddCommand(newServe(&file), newCheck(&file), newExplain(&file), newLists(&file), newHits(&file), newReload(&file), newVersion())
-	root.SuggestionsMinimumDistance = 2
 	return root
 }
 
@@ -88,6 +87,7 @@ func noCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := ""
+	cmd.SuggestionsMinimumDistance = 2
 	if likely := cmd.SuggestionsFor(args[0]); len(likely) > 0 {
 		hint = fmt.Sprintf(": did you mean %q", likely[0])
 	}
@@ -97,8 +97,11 @@ func noCommand(cmd *cobra.Command, args []string) error {
 // arguments is a count of positional arguments, as a usage error.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.RangeArgs(least, most)(cmd, args); err != nil {
-			return usageError(fmt.Errorf("%w: usage: %s", err, cmd.UseLine()))
+		switch {
+		case len(args) > most:
+			return usageError(fmt.Errorf("found %q, expected nothing there: usage: %s", args[most], cmd.UseLine()))
+		case len(args) < least:
+			return usageError(fmt.Errorf("something is missing: usage: %s", cmd.UseLine()))
 		}
 		return nil
 	}

@@ -16,7 +16,7 @@ type column struct {
 	head  string
 	cell  func(*hits.Record) string
 	live  int  // width where it cannot be measured
-	least int  // width below which it says nothing
+	least int  // width below which it says nothing; 0: never cut
 	tail  bool // of a text too long the end is kept, as of a name
 	right bool // numbers
 	// rank orders what is left out where even the least widths do not fit:
@@ -27,7 +27,7 @@ type column struct {
 func tableColumns() []column {
 	return []column{
 		{head: "TIME", cell: func(r *hits.Record) string { return formatTime(r.Time) }, live: 24, least: 19, rank: 1},
-		{head: "CLIENT", cell: func(r *hits.Record) string { return formatEndpoint(r.Client) }, live: 21, least: 15},
+		{head: "CLIENT", cell: func(r *hits.Record) string { return formatEndpoint(r.Client) }, live: 21, tail: true},
 		{head: "NAME", cell: tableName, live: 30, least: 12, tail: true},
 		{head: "TYPE", cell: func(r *hits.Record) string { return r.DNS.Question.Type }, live: 5, least: 4, rank: 6},
 		{head: "FAMILY", cell: func(r *hits.Record) string { return strings.Join(r.Sinkhole.Families, ", ") }, live: 16, least: 8, rank: 2},
@@ -133,11 +133,22 @@ func (t *table) fix(wanted []int) {
 	for i := range t.columns {
 		t.shown = append(t.shown, i)
 	}
+	for i := range t.columns {
+		if t.columns[i].least == 0 {
+			t.columns[i].least = wanted[i]
+		}
+	}
 	t.widths = slices.Clone(wanted)
 	for t.width > 0 && !t.shrink() && len(t.shown) > 2 {
 		least := slices.MaxFunc(t.shown, func(a, b int) int { return cmp.Compare(t.columns[a].rank, t.columns[b].rank) })
 		t.shown = slices.DeleteFunc(t.shown, func(i int) bool { return i == least })
 		t.widths = slices.Clone(wanted)
+	}
+	if t.width > 0 {
+		for _, i := range t.shown {
+			t.columns[i].least = 1 // no table can be read there, but it fits
+		}
+		t.shrink()
 	}
 	heads := make([]string, len(t.columns))
 	for i, c := range t.columns {

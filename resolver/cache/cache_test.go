@@ -194,7 +194,7 @@ func TestFlush(t *testing.T) {
 // TestMemoryBound fills the cache with ten times its bound, and with entries of
 // one size after those of another, since maps and free lists do not shrink.
 func TestMemoryBound(t *testing.T) {
-	const bound = 4 << 20
+	const bound = 2 << 20
 	for _, tc := range []struct {
 		name   string
 		answer func(r *rand.Rand, late bool) (packed, ttls, addrs int)
@@ -213,7 +213,7 @@ func TestMemoryBound(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
 			before := heap()
-			c := cache.New(cache.Options{Memory: bound, Shards: 8})
+			c := cache.New(cache.Options{Memory: bound, Shards: 2})
 			e := entry("", 0, 10*second)
 			packed, ttls, addrs := make([]byte, 32000), make([]uint16, 64), make([]netip.Addr, 64)
 			for put := 0; put < 10*bound; {

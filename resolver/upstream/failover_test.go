@@ -319,7 +319,7 @@ func TestManyExchangesAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			for range 20 {
+			for range 8 {
 				reply, err := f.Exchange(context.Background(), newQuery(t, "www.example.com."))
 				if err != nil {
 					t.Error(err)

@@ -48,9 +48,14 @@ func (f *Forwarder) race(outer context.Context, q query, servers []*server) (Rep
 	}
 	r.results = make(chan *attempt, len(r.plan))
 	defer r.settle()
+	return r.run(ctx, outer)
+}
 
-	if !f.sockets.take(ctx) {
-		return Reply{}, r.interrupted(outer)
+// run ends early with outer, or when the Forwarder closes; ctx ends with both,
+// and with the exchange's time.
+func (r *race) run(ctx, outer context.Context) (Reply, error) {
+	if !r.f.sockets.take(ctx) {
+		return Reply{}, r.unasked(outer)
 	}
 	r.launch(ctx)
 	timer := time.NewTimer(r.patience)
@@ -66,7 +71,7 @@ func (f *Forwarder) race(outer context.Context, q query, servers []*server) (Rep
 				timer.Reset(r.patience)
 			}
 			if len(r.running) == 0 {
-				return r.outcome()
+				return r.outcome(outer)
 			}
 		case <-timer.C:
 			if len(r.plan) == 0 && r.held != nil {
@@ -75,9 +80,9 @@ func (f *Forwarder) race(outer context.Context, q query, servers []*server) (Rep
 			r.hedge(ctx)
 			timer.Reset(r.patience)
 		case <-outer.Done():
-			return Reply{}, outer.Err()
-		case <-f.closing.Done():
-			return Reply{}, errClosed()
+			return Reply{}, r.stopped(outer)
+		case <-r.f.closing.Done():
+			return Reply{}, r.stopped(outer)
 		}
 	}
 }
@@ -119,9 +124,13 @@ func (r *race) hedge(ctx context.Context) {
 }
 
 // replace asks the next server in place of one that is done with. There is no
-// point in asking the same one again at once.
+// point in asking the same one again at once. It waits for a socket only if
+// nothing else is under way; otherwise the next hedge makes up for it.
 func (r *race) replace(ctx context.Context, done *server) bool {
-	if len(r.plan) == 0 || r.plan[0] == done || ctx.Err() != nil || !r.f.sockets.take(ctx) {
+	if len(r.plan) == 0 || r.plan[0] == done || ctx.Err() != nil {
+		return false
+	}
+	if !r.f.sockets.tryTake() && (len(r.running) > 0 || !r.f.sockets.take(ctx)) {
 		return false
 	}
 	r.launch(ctx)
@@ -155,9 +164,13 @@ func (r *race) finish(a *attempt) (Reply, bool) {
 }
 
 // outcome is what an exchange comes to in which no server gave a usable answer.
-func (r *race) outcome() (Reply, error) {
+func (r *race) outcome(outer context.Context) (Reply, error) {
 	if r.held != nil {
 		return *r.held, nil
+	}
+	// Attempts end with outer, and may be quicker to say so.
+	if err := r.stopped(outer); err != nil {
+		return Reply{}, err
 	}
 	err := &Error{Kind: Network, Attempts: r.failed}
 	for _, a := range r.failed {
@@ -169,13 +182,21 @@ func (r *race) outcome() (Reply, error) {
 	return Reply{}, err
 }
 
-// interrupted is the error of an exchange that did not get to ask any server.
-func (r *race) interrupted(outer context.Context) error {
+// stopped is the error of an exchange that was not let go on, else nil.
+func (r *race) stopped(outer context.Context) error {
 	if err := outer.Err(); err != nil {
 		return err
 	}
 	if r.f.closing.Err() != nil {
 		return errClosed()
+	}
+	return nil
+}
+
+// unasked is the error of an exchange that did not get to ask any server.
+func (r *race) unasked(outer context.Context) error {
+	if err := r.stopped(outer); err != nil {
+		return err
 	}
 	return &Error{Kind: Network, Attempts: []Attempt{{
 		Server: r.plan[0].addr, Transport: overUDP, Took: 2 * r.f.timeout,

@@ -3,11 +3,17 @@ package upstream
 import (
 	"bytes"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 func TestParseResolvConf(t *testing.T) {
@@ -75,4 +81,82 @@ func FuzzResolvConf(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A change that leaves the size alone, or all but the file itself, is seen.
+func TestRefreshSeesEveryChange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	r := resolvConf{path: path}
+	then := time.Unix(1_700_000_000, 0)
+	write := func(path, content string, modified time.Time) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, modified, modified); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want string) {
+		t.Helper()
+		if err := r.refresh(); err != nil {
+			t.Fatal(err)
+		}
+		if got := joined(r.servers); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	write(path, "nameserver 192.0.2.1\n", then)
+	expect("192.0.2.1:53")
+	write(path, "nameserver 192.0.2.2\n", then.Add(time.Millisecond))
+	expect("192.0.2.2:53")
+	write(path, "nameserver 192.0.2.31\n", then.Add(time.Millisecond))
+	expect("192.0.2.31:53")
+	write(path+".new", "nameserver 192.0.2.42\n", then.Add(time.Millisecond))
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	expect("192.0.2.42:53")
+}
+
+// A trouble that lasts is told of once; another one is told of, too.
+func TestSystemWarnsOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	core, logs := observer.New(zapcore.WarnLevel)
+	self := netip.MustParseAddrPort("192.0.2.1:53")
+	s := newSystem(Options{ResolvConf: path, Logger: zap.New(core), Own: func() []netip.AddrPort { return []netip.AddrPort{self} }})
+	now := time.Unix(1000, 0)
+	look := func(want int) {
+		t.Helper()
+		for range 3 {
+			s.servers(now)
+			now = now.Add(recheck)
+		}
+		if got := logs.Len(); got != want {
+			t.Errorf("got %d warnings, want %d: %v", got, want, logs.All())
+		}
+	}
+	look(1) // no file
+	for i, content := range []string{"nameserver 192.0.2.1\n", "nameserver 192.0.2.1\nnameserver x\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		look(2 + i)
+	}
+}
+
+// The file is looked at once in a while, not at every exchange.
+func TestSystemLooksOnceASecond(t *testing.T) {
+	looks := 0
+	s := newSystem(Options{ResolvConf: filepath.Join(t.TempDir(), "none"), Logger: zap.NewNop(), Own: func() []netip.AddrPort {
+		looks++
+		return nil
+	}})
+	now := time.Unix(1000, 0)
+	for ms := range 3000 {
+		s.servers(now.Add(time.Duration(ms) * time.Millisecond))
+	}
+	if looks != 3 {
+		t.Errorf("got %d looks in 3s, want 3", looks)
+	}
 }

@@ -64,8 +64,9 @@ func TestSocketsAreBounded(t *testing.T) {
 	for most := 0; ; {
 		select {
 		case <-done:
-			if most == 0 || most > places {
-				t.Errorf("saw at most %d sockets, want 1 to %d", most, places)
+			// A scan takes time, and may see a socket and its successor.
+			if most == 0 || most > 2*places {
+				t.Errorf("saw up to %d sockets for 50 exchanges, want about %d", most, places)
 			}
 			if took := time.Since(start); took > 2*timeout+time.Second {
 				t.Errorf("took %v", took)
@@ -74,6 +75,36 @@ func TestSocketsAreBounded(t *testing.T) {
 		default:
 			most = max(most, countSockets(t)-before)
 		}
+	}
+}
+
+// Exchanges that wait for a place end with Close, too.
+func TestCloseWhileSocketsAreShort(t *testing.T) {
+	f, err := New(Options{Servers: []string{"192.0.2.1"}, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.sockets = make(sockets, 1)
+	f.sockets <- struct{}{}
+	var m dns.Msg
+	m.SetQuestion("www.example.com.", dns.TypeA)
+	query := packed(t, &m)
+	failed := make(chan error)
+	for range 3 {
+		go func() {
+			_, err := f.Exchange(context.Background(), query)
+			failed <- err
+		}()
+	}
+	start := time.Now()
+	go f.Close()
+	for range 3 {
+		if err := <-failed; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got error %v, want net.ErrClosed", err)
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 

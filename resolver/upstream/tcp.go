@@ -25,7 +25,7 @@ func (t *tcp) exchange(ctx context.Context, s *server, q query) ([]byte, error) 
 		return nil, explain(ctx, "connect", err)
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 
 	q.setID(randomID())
 	// One write, so that length and message share a segment (RFC 7766 section 8).

@@ -48,8 +48,10 @@ func (u *udp) exchange(ctx context.Context, s *server, q query) ([]byte, error) 
 		return nil, explain(ctx, "open socket", err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(u.timeout))
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if err := conn.SetDeadline(time.Now().Add(u.timeout)); err != nil {
+		return nil, explain(ctx, "open socket", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 
 	q.setID(randomID())
 	if _, err := conn.Write(q.msg); err != nil {

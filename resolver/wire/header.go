@@ -1,3 +1,10 @@
+// Package wire reads and writes packed DNS messages without unpacking them: a
+// query becomes a [Query], an upstream's reply is described by a [Reply], and
+// answers are built by appending to the buffer that is sent. Nothing here
+// allocates once its buffers have grown, but where that is said.
+//
+// A name is the sequence of its labels in wire form, uncompressed, root label
+// included. DESIGN.md says what is promised of hostile messages.
 package wire
 
 import "encoding/binary"

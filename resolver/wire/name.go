@@ -10,6 +10,11 @@ const MaxName = 255
 // 127 labels, so more pointers than that encode nothing.
 const maxPointers = 126
 
+// sparePointers is what all names of a message together may follow beyond one
+// pointer for each octet of the message. Honest messages need a handful for
+// each record; those made to cost time need over a hundred.
+const sparePointers = 256
+
 // A compression pointer has 14 bits of offset.
 const maxPointed = 0x3FFF
 
@@ -18,7 +23,7 @@ var (
 	errNameLong  = errors.New("a name is longer than 255 octets")
 	errLabelType = errors.New("a label is of a reserved type")
 	errPointer   = errors.New("a compression pointer does not lead to an earlier name")
-	errPointers  = errors.New("a name has more than 126 compression pointers")
+	errPointers  = errors.New("names have more compression pointers than they can need")
 )
 
 // Labels is the number of labels of an uncompressed wire name, the root not
@@ -83,7 +88,8 @@ func lower(b byte) byte {
 // counted down, an OPT record that will be cut out, or other octets that are
 // no name. One bit for each offset that a pointer can express.
 type labelStarts struct {
-	bits [(maxPointed + 1) / 64]uint64
+	bits   [(maxPointed + 1) / 64]uint64
+	budget int // pointers that may still be followed
 }
 
 func (s *labelStarts) has(off int) bool { return s.bits[off/64]&(1<<(off%64)) != 0 }
@@ -97,7 +103,7 @@ func (s *labelStarts) add(off int) {
 // unpack writes the name at off to dst in lower case and without compression.
 // It returns the name's length in dst, its labels (the root not counted) and
 // the offset of what follows it in msg. The steps it takes are bounded by the
-// limits on labels and pointers of one name.
+// limits on the octets and pointers of one name, and by the budget.
 func (s *labelStarts) unpack(dst *[MaxName]byte, msg []byte, off int) (n, labels, next int, err error) {
 	segment := off // where the labels being read begin: the next pointer must lead before it
 	pointers := 0
@@ -145,7 +151,8 @@ func (s *labelStarts) unpack(dst *[MaxName]byte, msg []byte, off int) (n, labels
 				s.add(off)
 				next = off + 2
 			}
-			if pointers++; pointers > maxPointers {
+			pointers++
+			if s.budget--; pointers > maxPointers || s.budget < 0 {
 				return 0, 0, 0, errPointers
 			}
 			segment, off = target, target

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"net/netip"
 )
 
@@ -143,6 +144,7 @@ func (r *Reply) Parse(msg []byte) error {
 	}
 	r.QuestionEnd = off
 
+	r.starts.budget = len(msg) + sparePointers
 	for section, counter := range [...]*uint16{&r.Answers, &r.Authorities, &r.Additionals} {
 		count := binary.BigEndian.Uint16(msg[atAnswers+2*section:])
 		if int(count)*optHeaderLen > len(msg)-off { // no record is shorter than an empty one of the root
@@ -158,6 +160,7 @@ func (r *Reply) Parse(msg []byte) error {
 	if off != len(msg) {
 		return malformed(off, errTrailing)
 	}
+	r.starts.budget = math.MaxInt // what was read once may be read again
 	return r.judge(msg, qname)
 }
 

@@ -379,7 +379,15 @@ func TestCompressionBombs(t *testing.T) {
 	additional := slices.Clone(out)
 	wire.SetCounts(additional, 0, 0, binary.BigEndian.Uint16(out[6:]))
 
+	// A name of 255 octets, and thousands of pointers to it.
+	long := raw(0, 0, 0, strings.Repeat("\x3F"+strings.Repeat("b", 63), 3)+"\x33"+strings.Repeat("b", 51)+pointer+fixed+addr)
+	toLong := string([]byte{0xC0, wire.HeaderLen + 15})
+
 	for name, msg := range map[string][]byte{
+		"long owners":       fill(long, 1, toLong+fixed+addr),
+		"long NS":           fill(long, 1, toLong+"\x00\x02\x00\x01\x00\x00\x00\x3C\x00\x02"+toLong),
+		"long CNAME":        fill(long, 1, pointer+fixedName+"\x00\x02"+toLong),
+		"long DNAME":        fill(long, 1, "\xC0\x0E"+"\x00\x27\x00\x01\x00\x00\x00\x3C\x00\x02"+toLong),
 		"owners":            out,
 		"authority":         authority,
 		"additional":        additional,
@@ -392,26 +400,50 @@ func TestCompressionBombs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r wire.Reply
-			const rounds = 5
-			start := time.Now()
-			for range rounds {
+			took := time.Hour // the least: other work on the machine does not count
+			for range 3 {
+				start := time.Now()
 				if err := r.Parse(msg); err == nil {
 					if out, err := r.Scrub(slices.Clone(msg)); err == nil && len(out) > limit {
 						t.Errorf("%d octets become %d", len(msg), len(out))
 					}
-				} else if !strings.Contains(err.Error(), "names to judge") {
+				} else if !strings.Contains(err.Error(), "names to judge") && !strings.Contains(err.Error(), "more compression pointers") {
 					t.Error(err)
 				}
+				took = min(took, time.Since(start))
 			}
-			took := time.Since(start) / rounds
 			t.Logf("%d octets: %v, %d records, %d octets of names, %d addresses", len(msg), took, len(r.TTLs), len(r.Names), len(r.Addrs))
-			if took > 500*time.Millisecond { // about 5 ms; the race detector and a busy machine take more
+			if took > 500*time.Millisecond { // 10 ms, ten times that under the race detector; comparing all with all takes seconds
 				t.Errorf("%d octets took %v", len(msg), took)
 			}
 			if len(r.Names) > (wire.MaxTriggers+1)*wire.MaxName || len(r.Addrs) > limit/4 {
 				t.Errorf("expanded to %d octets of names and %d addresses", len(r.Names), len(r.Addrs))
 			}
 		})
+	}
+}
+
+func TestScrubRefusesToGrow(t *testing.T) {
+	// A stray record whose long name thousands of others share.
+	stray := raw(0, 0, 0, strings.Repeat("\x3F"+strings.Repeat("b", 63), 3)+"\x04test\x00"+fixed+addr)
+	record := pointer + "\x00\x02\x00\x01\x00\x00\x00\x3C\x00\x02" + string([]byte{0xC0, wire.HeaderLen + 15})
+	for _, tc := range []struct {
+		sharing int
+		fits    bool
+	}{{300, true}, {1000, false}} {
+		msg := append(slices.Clone(stray), strings.Repeat(record, tc.sharing)...)
+		wire.SetCounts(msg, uint16(1+tc.sharing), 0, 0)
+		var r wire.Reply
+		if err := r.Parse(msg); err != nil {
+			t.Fatal(err)
+		}
+		out, err := r.Scrub(msg)
+		if (err == nil) != tc.fits {
+			t.Errorf("%d records that share a name: %v", tc.sharing, err)
+		}
+		if err == nil && len(unpack(t, out).Answer) != tc.sharing {
+			t.Errorf("%d of %d records left", len(unpack(t, out).Answer), tc.sharing)
+		}
 	}
 }
 

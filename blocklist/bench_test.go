@@ -1,0 +1,132 @@
+package blocklist
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"sinkhole/blocklist/format"
+)
+
+// BenchmarkReload is an update of one real list of 113,741 names, the other
+// lists (541,020 names in all) carried over; BenchmarkOpen reads them all.
+func BenchmarkReload(b *testing.B) {
+	lists := openReal(b, realSpecs(realData(b)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if u, err := lists.Reload("infostealer.domains.txt"); err != nil || u.Err() != nil {
+			b.Fatal(err, u.Err())
+		}
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	specs := realSpecs(realData(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		openReal(b, specs)
+	}
+}
+
+// generated makes names of real lengths, 22 octets on average.
+func generated(n int, seed uint64) [][]byte {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	random := rand.New(rand.NewPCG(seed, seed))
+	tops := []string{"com", "net", "org", "top", "xyz", "info"}
+	all := make([][]byte, n)
+	for i := range all {
+		label := make([]byte, 9+random.IntN(14))
+		for j := range label {
+			label[j] = letters[random.IntN(len(letters))]
+		}
+		all[i] = wireName(string(label) + "." + tops[random.IntN(len(tops))])
+	}
+	return all
+}
+
+func under(labels string, names [][]byte) [][]byte {
+	all := make([][]byte, len(names))
+	for i, name := range names {
+		prefix := wireName(labels)
+		all[i] = append(prefix[:len(prefix)-1], name...)
+	}
+	return all
+}
+
+// BenchmarkJudge looks names up in a million; BenchmarkGoMap looks the same names
+// up in a Go map with one look-up for each label, as a yardstick.
+func BenchmarkJudge(b *testing.B) {
+	const million = 1_000_000
+	listed, unlisted := generated(million, 1), generated(million, 2)
+	s := segment{interner: newInterner(), files: []string{"file"}}
+	inMap := make(map[string]uint32, million)
+	for i, name := range listed {
+		scope := format.Subtree
+		if err := s.add(&Spec{}, format.Sinkhole, &format.Indicator{Line: i + 1, Name: name, Scope: scope, Confidence: -1}); err != nil {
+			b.Fatal(err)
+		}
+		inMap[string(name)] = uint32(i)
+	}
+	for i := range 20_000 {
+		addr := netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), byte(i)})
+		err := s.add(&Spec{}, format.Sinkhole, &format.Indicator{Trigger: format.ResponseIP, Prefix: netip.PrefixFrom(addr, 32)})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	c := newCompiler(1, &Policy{})
+	if err := c.addSegment(List{Name: "feed"}, &s); err != nil {
+		b.Fatal(err)
+	}
+	p := c.finish()
+
+	for _, test := range []struct {
+		name  string
+		names [][]byte
+		want  Decision
+	}{
+		{"miss", under("a.b", unlisted), None},
+		{"hit-exact", listed, Enforce},
+		{"hit-subtree", under("a.b", listed), Enforce},
+		{"miss-deep", under("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", unlisted), None},
+	} {
+		b.Run("names/"+test.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				var v Verdict
+				if p.JudgeQuestion(netip.Addr{}, test.names[i%million], 0, &v); v.Decision != test.want {
+					b.Fatalf("decision %d", v.Decision)
+				}
+			}
+		})
+		b.Run("gomap/"+test.name, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				if found := mapFinds(inMap, test.names[i%million]); found != (test.want == Enforce) {
+					b.Fatal(found)
+				}
+			}
+		})
+	}
+	for name, addr := range map[string]string{"miss": "203.0.113.1", "hit": "192.0.2.1"} {
+		addrs := []netip.Addr{netip.MustParseAddr(addr)}
+		b.Run(fmt.Sprintf("prefixes/%s", name), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var v Verdict
+				if p.JudgeAnswer(nil, nil, addrs, 0, &v); (v.Decision == Enforce) != (name == "hit") {
+					b.Fatalf("decision %d", v.Decision)
+				}
+			}
+		})
+	}
+}
+
+func mapFinds(m map[string]uint32, name []byte) bool {
+	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
+		if _, found := m[string(name[at:])]; found {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,280 @@
+package blocklist
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sinkhole/blocklist/format"
+)
+
+// compileEntries is the policy of some lists, each with the given entries.
+func compileEntries(t testing.TB, lists ...[]modelEntry) *Policy {
+	t.Helper()
+	c := newCompiler(1, &Policy{})
+	for i, entries := range lists {
+		s := segment{interner: newInterner(), files: []string{"file"}}
+		for j, e := range entries {
+			e.Name, e.Line = wireName(e.name), j+1
+			if err := s.add(&Spec{}, format.Sinkhole, &e.Indicator); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.addSegment(List{Name: fmt.Sprintf("l%d", i)}, &s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c.finish()
+}
+
+func families(n int, action format.Action) (all []modelEntry) {
+	for i := range n {
+		e := modelEntry{name: "evil.example", Indicator: format.Indicator{Scope: format.Subtree, Action: action, Confidence: -1}}
+		e.Family = fmt.Sprintf("family %d", i)
+		all = append(all, e)
+	}
+	return all
+}
+
+func TestMaxRules(t *testing.T) {
+	for _, test := range []struct {
+		entries int
+		named   int
+		more    int
+	}{
+		{1, 1, 0},
+		{MaxRules, MaxRules, 0},
+		{MaxRules + 1, MaxRules, 1},
+		{maxRulesPerList, MaxRules, maxRulesPerList - MaxRules},
+		{10_000, MaxRules, maxRulesPerList - MaxRules},
+	} {
+		p := compileEntries(t, families(test.entries, format.Sinkhole))
+		var v Verdict
+		p.JudgeQuestion(netip.Addr{}, wireName("a.evil.example"), 0, &v)
+		if v.Decision != Enforce || int(v.N) != test.named || int(v.More) != test.more {
+			t.Errorf("%d entries: decision %d, %d rules and %d more, expected %d and %d", test.entries, v.Decision, v.N, v.More, test.named, test.more)
+		}
+		if line := p.Indicator(v.Rule()).Line; line != 1 {
+			t.Errorf("%d entries: line %d decides, expected the first", test.entries, line)
+		}
+	}
+}
+
+// TestLogBeforeDecider has more observers before the deciding rule than a
+// verdict has room for: it decides all the same.
+func TestLogBeforeDecider(t *testing.T) {
+	decider := families(1, format.Drop)
+	for _, before := range []int{MaxRules - 1, MaxRules, maxRulesPerList} {
+		p := compileEntries(t, families(before, format.Log), families(before, format.Log), decider)
+		var v Verdict
+		p.JudgeQuestion(netip.Addr{}, wireName("evil.example"), 0, &v)
+		if v.Decision != Enforce || v.Action != format.Drop || p.ListOf(v.Rule()).Name != "l2" {
+			t.Errorf("%d observers: decision %d, action %v, list %s, expected l2 to enforce drop", before, v.Decision, v.Action, p.ListOf(v.Rule()).Name)
+		}
+		if want := 2*before + 1 - MaxRules; int(v.N) != MaxRules || int(v.More) != want {
+			t.Errorf("%d observers: %d rules and %d more, expected %d more", before, v.N, v.More, want)
+		}
+	}
+}
+
+// TestLogBeforeAnswer has a verdict that the first phase filled with observers.
+func TestLogBeforeAnswer(t *testing.T) {
+	address := modelEntry{Indicator: format.Indicator{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.0.2.1/32"), Action: format.NXDomain}}
+	p := compileEntries(t, families(MaxRules+4, format.Log), []modelEntry{address})
+	var v Verdict
+	p.JudgeQuestion(netip.Addr{}, wireName("evil.example"), 0, &v)
+	if v.Decision != Observe || v.More != 4 {
+		t.Fatalf("decision %d, %d more, expected observe and 4", v.Decision, v.More)
+	}
+	p.JudgeAnswer(nil, nil, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, 0, &v)
+	if v.Decision != Enforce || p.ListOf(v.Rule()).Name != "l1" || v.N != MaxRules || v.More != 5 {
+		t.Errorf("decision %d by %s, %d rules and %d more, expected l1 to enforce, 16 and 5", v.Decision, p.ListOf(v.Rule()).Name, v.N, v.More)
+	}
+}
+
+// TestCrowdedTrigger is a feed that says ever new things of one name and one
+// prefix: it is bounded, counted, and compiled in no time.
+func TestCrowdedTrigger(t *testing.T) {
+	entries := families(10_000, format.Sinkhole)
+	for i := range 10_000 {
+		e := modelEntry{Indicator: format.Indicator{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.0.2.0/24")}}
+		e.Reference = fmt.Sprintf("https://reference.example/%d", i)
+		entries = append(entries, e)
+	}
+	list := modelList{spec: Spec{Name: "feed"}, entries: entries}
+	r := list.reading(t, 0)
+	l := &Lists{specs: []Spec{list.spec}}
+	start := time.Now()
+	p, err := l.compile(newCompiler(0, &Policy{}).finish(), map[string]*reading{"feed": r})
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("compiling took %v", took)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Rules() != 2*maxRulesPerList || r.excess != 20_000-2*maxRulesPerList {
+		t.Errorf("%d rules and %d beyond, expected %d and %d", p.Rules(), r.excess, 2*maxRulesPerList, 20_000-2*maxRulesPerList)
+	}
+}
+
+func TestTooManyFiles(t *testing.T) {
+	c := newCompiler(1, &Policy{})
+	for i := range 7 {
+		s := segment{interner: newInterner(), files: make([]string, maxFiles)}
+		err := c.addSegment(List{}, &s)
+		if beyond := i == 6; (err != nil) != beyond {
+			t.Errorf("list %d of %d files: %v", i+1, maxFiles, err)
+		}
+	}
+}
+
+func TestRepetitionsAreDropped(t *testing.T) {
+	e := modelEntry{name: "evil.example", Indicator: format.Indicator{Confidence: -1, Family: "Lumma"}}
+	other := e
+	other.Confidence = 80
+	p := compileEntries(t, []modelEntry{e, e, other, e}, []modelEntry{e})
+	if p.Indicators() != 1 || p.Rules() != 3 {
+		t.Errorf("%d indicators and %d rules, expected 1 and 3", p.Indicators(), p.Rules())
+	}
+}
+
+func TestLocalData(t *testing.T) {
+	record := func(name, data string, scope format.Scope) modelEntry {
+		return modelEntry{name: name, Indicator: format.Indicator{Action: format.LocalData, Data: []byte(data), Scope: scope}}
+	}
+	p := compileEntries(t,
+		[]modelEntry{
+			record("a.example", "one", format.Exact), record("b.example", "one", format.Exact), record("a.example", "two", format.Exact),
+			record("a.example", "one", format.Exact), record("a.example", "below", format.Below),
+		},
+		[]modelEntry{record("a.example", "of another list", format.Exact)},
+	)
+	for name, want := range map[string]string{"a.example": "one two", "b.example": "one", "x.a.example": "below"} {
+		var v Verdict
+		p.JudgeQuestion(netip.Addr{}, wireName(name), 0, &v)
+		var got []string
+		p.LocalData(v.Rule(), func(rr []byte) { got = append(got, string(rr)) })
+		if v.Action != format.LocalData || strings.Join(got, " ") != want {
+			t.Errorf("%s: %v %q, expected %q", name, v.Action, got, want)
+		}
+	}
+}
+
+// TestLongestNames are names of 255 octets: one of the longest labels, one of
+// the most.
+func TestLongestNames(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for _, name := range []string{
+		strings.Join([]string{long, long, long, strings.Repeat("b", 61)}, "."),
+		strings.TrimSuffix(strings.Repeat("a.", 127), "."),
+	} {
+		wire := wireName(name)
+		if len(wire) != 255 {
+			t.Fatalf("%d octets", len(wire))
+		}
+		below := name[strings.IndexByte(name, '.')+1:]
+		p := compileEntries(t, []modelEntry{
+			{name: below, Indicator: format.Indicator{Scope: format.Below, Action: format.NXDomain}},
+			{name: name, Indicator: format.Indicator{Scope: format.Exact, Action: format.Drop}},
+			{name: "", Indicator: format.Indicator{Scope: format.Subtree, Action: format.NoData}},
+		})
+		var v Verdict
+		p.JudgeQuestion(netip.Addr{}, wire, 0, &v)
+		if v.Action != format.Drop || v.N != 3 {
+			t.Errorf("%.20s...: %v by %d rules, expected drop by 3", name, v.Action, v.N)
+		}
+	}
+}
+
+// TestNameSet adds names through several times of growing.
+func TestNameSet(t *testing.T) {
+	s := newNameSet(0, 0)
+	if _, found := s.find([]byte{0}); found {
+		t.Error("the root is in an empty set")
+	}
+	at := map[string]uint32{}
+	for i := range 20_000 {
+		name := wireName(fmt.Sprintf("n%d.example", i%15_000))
+		entry, isNew, ok := s.add(name)
+		if before, known := at[string(name)]; !ok || isNew == known || known && entry != before {
+			t.Fatalf("add(%s) = %d, %t, %t", format.Text(name), entry, isNew, ok)
+		}
+		at[string(name)] = entry
+	}
+	var walked []uint32
+	for entry := range s.each() {
+		walked = append(walked, entry)
+	}
+	if s.count != 15_000 || len(walked) != 15_000 || !slices.IsSorted(walked) {
+		t.Errorf("%d names, %d walked, expected 15,000", s.count, len(walked))
+	}
+	for name, entry := range at {
+		if got, found := s.find([]byte(name)); !found || got != entry || !bytes.Equal(s.name(entry), []byte(name)) {
+			t.Fatalf("find(%s) = %d, %t, expected %d", format.Text([]byte(name)), got, found, entry)
+		}
+	}
+	for i := range 1000 {
+		if _, found := s.find(wireName(fmt.Sprintf("m%d.example", i))); found {
+			t.Fatalf("m%d.example was never added", i)
+		}
+	}
+}
+
+func TestIndicator(t *testing.T) {
+	seen := time.Date(2026, 2, 1, 3, 4, 5, 0, time.UTC)
+	p := compileEntries(t, []modelEntry{
+		{name: "evil.example", Indicator: format.Indicator{
+			Scope: format.Below, Action: format.NXDomain, Family: "Lumma", Reference: "https://report.example", TLP: "AMBER", Confidence: 80,
+			FirstSeen: seen, LastSeen: seen.Add(time.Hour), Expires: seen.Add(2 * time.Hour),
+		}},
+		{Indicator: format.Indicator{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Confidence: -1}},
+		{Indicator: format.Indicator{Trigger: format.ClientIP, Prefix: netip.MustParsePrefix("2001:db8::1/128"), Confidence: 0}},
+		{Indicator: format.Indicator{Expires: time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC)}},
+	})
+	want := []Indicator{
+		{
+			Trigger: format.QName, Name: "evil.example", Scope: format.Below, Action: format.NXDomain, List: "l0", File: "file", Line: 1,
+			Family: "Lumma", Reference: "https://report.example", TLP: "AMBER", Confidence: 80,
+			FirstSeen: seen, LastSeen: seen.Add(time.Hour), Expires: seen.Add(2 * time.Hour),
+		},
+		{Trigger: format.QName, Name: ".", Action: format.Sinkhole, List: "l0", File: "file", Line: 4, Expires: time.Unix(1, 0).UTC()},
+		{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Action: format.Sinkhole, List: "l0", File: "file", Line: 2, Confidence: -1},
+		{Trigger: format.ClientIP, Prefix: netip.MustParsePrefix("2001:db8::1/128"), Action: format.Sinkhole, List: "l0", File: "file", Line: 3},
+	}
+	values := []string{"evil.example", ".", "192.0.2.0/24", "2001:db8::1"}
+	for i := range want {
+		got := p.Indicator(uint32(i))
+		if got != want[i] {
+			t.Errorf("rule %d:\n got %+v\nwant %+v", i, got, want[i])
+		}
+		if got.Value() != values[i] {
+			t.Errorf("rule %d: value %q, expected %q", i, got.Value(), values[i])
+		}
+	}
+	if f := p.Family(0); f != "Lumma" {
+		t.Errorf("family %q", f)
+	}
+}
+
+// TestExample gives a name that a person can try: listed, not allowed, in time.
+func TestExample(t *testing.T) {
+	for _, test := range []struct {
+		lists []string
+		want  string
+	}{
+		{[]string{"feed: evil.example; more.example"}, "evil.example"},
+		{[]string{"feed: *.evil.example; a.example log; b.example passthru; c.example expired"}, ""},
+		{[]string{"feed: evil.example; more.test", "allow own: example"}, "more.test"},
+		{[]string{"feed: 192.0.2.1"}, ""},
+	} {
+		s := scenario{lists: test.lists}
+		p := s.compile(t)
+		if got := p.Example(); got != test.want {
+			t.Errorf("%q: %q, expected %q", test.lists, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"sinkhole/blocklist"
+	"sinkhole/blocklist/format"
+	"sinkhole/hits"
+	"sinkhole/resolver/cache"
+	"sinkhole/resolver/upstream"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+// rigOptions make a rig; the zero value answers loopback clients on 127.0.0.1,
+// has no lists and no upstream.
+type rigOptions struct {
+	settings  *Settings
+	specs     []blocklist.Spec
+	action    format.Action
+	servers   []string
+	forward   func(context.Context, []byte) (upstream.Reply, error) // in place of servers
+	timeout   time.Duration
+	ttl       TTLBounds
+	listen    string
+	dualStack bool
+	idle      bool // does not serve yet
+	queue     int  // length of the journal's queues
+}
+
+// rig is a whole resolver on loopback, made of the real parts.
+type rig struct {
+	*Resolver
+	listener *Listener
+	lists    *blocklist.Lists
+	journal  *hits.Journal
+	dir      string
+	stop     func()
+}
+
+func sinkSettings() *Settings {
+	return &Settings{
+		Allow:       []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		IPv4:        blocklist.Sink{Mode: blocklist.SinkAddress, Addr: netip.MustParseAddr("203.0.113.1")},
+		IPv6:        blocklist.Sink{Mode: blocklist.SinkAddress, Addr: netip.MustParseAddr("2001:db8::1")},
+		SinkholeTTL: time.Minute, Explain: ExplainCode,
+	}
+}
+
+func newRig(t testing.TB, o rigOptions) *rig {
+	t.Helper()
+	k := &rig{dir: t.TempDir()}
+	var err error
+	k.journal, err = hits.Open(hits.Options{Dir: k.dir, QueueLength: cmp.Or(o.queue, 1024)})
+	check(t, err)
+	k.lists, err = blocklist.Open(blocklist.Options{Specs: o.specs, DefaultAction: cmp.Or(o.action, format.Sinkhole)})
+	check(t, err)
+	update := k.lists.LastUpdate()
+	check(t, update.Err())
+	forwarder, err := upstream.New(upstream.Options{Servers: o.servers, Timeout: cmp.Or(o.timeout, 2*time.Second)})
+	check(t, err)
+	if o.forward == nil {
+		o.forward = forwarder.Exchange
+	}
+	if o.settings == nil {
+		o.settings = sinkSettings()
+	}
+	if o.ttl == (TTLBounds{}) {
+		o.ttl = TTLBounds{Max: 24 * time.Hour, Negative: 15 * time.Minute}
+	}
+	k.Resolver = New(Options{
+		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20}),
+		Forward: o.forward, TTL: o.ttl, Logger: zap.NewNop(),
+	})
+	k.listener, err = k.Listen(netip.MustParseAddrPort(cmp.Or(o.listen, "127.0.0.1:0")), o.dualStack)
+	check(t, err)
+	if !o.idle {
+		k.listener.Serve()
+	}
+	var once sync.Once
+	k.stop = func() {
+		once.Do(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			check(t, k.listener.Shutdown(ctx))
+			check(t, forwarder.Close())
+			check(t, k.lists.Close())
+			check(t, k.journal.Close(ctx))
+		})
+	}
+	t.Cleanup(k.stop)
+	return k
+}
+
+// hits stops the rig and gives the hits in its journal.
+func (k *rig) hits(t testing.TB) []*hits.Record {
+	t.Helper()
+	k.stop()
+	var all []*hits.Record
+	check(t, hits.Read(context.Background(), k.dir, hits.Filter{}, func(r *hits.Record) error {
+		all = append(all, r)
+		return nil
+	}))
+	return all
+}
+
+// list writes a list and gives its spec.
+func list(t testing.TB, name, text string) blocklist.Spec {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	check(t, os.WriteFile(path, []byte(text), 0o600))
+	return blocklist.Spec{Name: name, Source: path, Format: format.Auto}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits until something is true.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !is() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,288 @@
+package resolver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"sinkhole/blocklist"
+	"sinkhole/blocklist/format"
+	"sinkhole/hits"
+)
+
+// TestScenarios plays the scenarios, whose language is described in their
+// folder's README.md.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/scenarios/*.txtar")
+	check(t, err)
+	if len(files) == 0 {
+		t.Fatal("no scenario found")
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			archive, err := txtar.ParseFile(file)
+			check(t, err)
+			newScenario(t, archive).play(t)
+		})
+	}
+}
+
+// scenario is one file, read.
+type scenario struct {
+	rig      rigOptions
+	zone     *zone
+	files    map[string][]byte
+	paths    map[string]string // of lists, by name
+	settings []string
+	session  string
+}
+
+func newScenario(t *testing.T, archive *txtar.Archive) *scenario {
+	t.Helper()
+	s := &scenario{files: map[string][]byte{}, paths: map[string]string{}}
+	s.rig.settings = sinkSettings()
+	zone := ""
+	for _, f := range archive.Files {
+		words := strings.Fields(f.Name)
+		switch {
+		case words[0] == "list" && len(words) > 1, words[0] == "allow" && len(words) > 1:
+			s.addList(t, words[0] == "allow", words[1], words[2:], f.Data)
+		case words[0] == "file" && len(words) == 2:
+			s.files[words[1]] = f.Data
+		case f.Name == "settings":
+			s.settings = strings.Split(string(f.Data), "\n")
+		case f.Name == "upstream":
+			zone = string(f.Data)
+		case f.Name == "session":
+			s.session = string(f.Data)
+		default:
+			t.Fatalf("-- %s --: expected settings, list NAME, allow NAME, file NAME, upstream or session", f.Name)
+		}
+	}
+	s.zone = newZone(t, zone)
+	s.rig.servers = []string{s.zone.addr}
+	for i, line := range s.settings {
+		if err := s.set(strings.Fields(line)); err != nil {
+			t.Fatalf("settings:%d: %v", i+1, err)
+		}
+	}
+	return s
+}
+
+func (s *scenario) addList(t *testing.T, allow bool, name string, options []string, text []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	check(t, os.WriteFile(path, text, 0o600))
+	s.paths[name] = path
+	spec := blocklist.Spec{Name: name, Source: path, Allow: allow}
+	for _, option := range options {
+		if err := setList(&spec, option); err != nil {
+			t.Fatalf("list %s: %s: %v", name, option, err)
+		}
+	}
+	s.rig.specs = append(s.rig.specs, spec)
+}
+
+func setList(spec *blocklist.Spec, option string) (err error) {
+	key, value, _ := strings.Cut(option, "=")
+	switch key {
+	case "format":
+		spec.Format = format.Kind(value)
+	case "match":
+		spec.Match = value
+	case "action":
+		spec.Action, err = format.ParseAction(value)
+	case "ipv4":
+		spec.IPv4, err = parseSink(value)
+	case "ipv6":
+		spec.IPv6, err = parseSink(value)
+	case "family":
+		spec.Family = strings.ReplaceAll(value, "_", " ")
+	case "ede":
+		codes := map[string]uint16{"forged": 4, "blocked": 15, "censored": 16, "filtered": 17}
+		spec.EDE = codes[value]
+		if spec.EDE == 0 {
+			err = fmt.Errorf("found %q, expected blocked, censored, filtered or forged", value)
+		}
+	default:
+		err = fmt.Errorf("unknown option")
+	}
+	return err
+}
+
+func parseSink(value string) (blocklist.Sink, error) {
+	switch value {
+	case "none":
+		return blocklist.Sink{Mode: blocklist.SinkNone}, nil
+	case "auto":
+		return blocklist.Sink{Mode: blocklist.SinkAuto}, nil
+	}
+	addr, err := netip.ParseAddr(value)
+	return blocklist.Sink{Mode: blocklist.SinkAddress, Addr: addr}, err
+}
+
+func (s *scenario) set(words []string) (err error) {
+	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+		return nil
+	}
+	key, value := words[0], strings.Join(words[1:], " ")
+	o := &s.rig
+	if o.ttl == (TTLBounds{}) {
+		o.ttl = TTLBounds{Max: 24 * time.Hour, Negative: 15 * time.Minute}
+	}
+	switch key {
+	case "sinkhole.action":
+		o.action, err = format.ParseAction(value)
+	case "sinkhole.ipv4":
+		o.settings.IPv4, err = parseSink(value)
+	case "sinkhole.ipv6":
+		o.settings.IPv6, err = parseSink(value)
+	case "sinkhole.ttl":
+		o.settings.SinkholeTTL, err = time.ParseDuration(value)
+	case "sinkhole.explain":
+		levels := []string{"none", "code", "family", "full"}
+		o.settings.Explain = Explain(slices.Index(levels, value))
+	case "clients.allow":
+		o.settings.Allow = nil
+		for _, word := range words[1:] {
+			o.settings.Allow = append(o.settings.Allow, netip.MustParsePrefix(word))
+		}
+	case "clients.refuse":
+		o.settings.DropOthers = value == "drop"
+	case "cache.min_ttl":
+		o.ttl.Min, err = time.ParseDuration(value)
+	case "cache.max_ttl":
+		o.ttl.Max, err = time.ParseDuration(value)
+	case "cache.negative_ttl":
+		o.ttl.Negative, err = time.ParseDuration(value)
+	case "upstream.timeout":
+		o.timeout, err = time.ParseDuration(value)
+	case "upstream.servers":
+		switch value {
+		case "none":
+			o.servers = nil
+		case "closed":
+			o.servers = []string{"127.0.0.254:1"} // where nobody listens
+		default:
+			err = fmt.Errorf("found %q, expected none or closed", value)
+		}
+	default:
+		err = fmt.Errorf("%s: unknown setting", key)
+	}
+	return err
+}
+
+// play runs the session, then holds the journal to it.
+func (s *scenario) play(t *testing.T) {
+	steps, err := parseSession(s.session)
+	check(t, err)
+	if len(steps) == 0 {
+		t.Fatal("no query in the session")
+	}
+	k := newRig(t, s.rig)
+	for i, step := range steps {
+		if step.query == nil {
+			s.reload(t, k, step)
+			continue
+		}
+		step.query.Id = uint16(i + 1)
+		s.zone.release(func() bool { return k.Stats().Waiting >= int64(step.times) })
+		var asking sync.WaitGroup
+		for range step.times {
+			asking.Go(func() {
+				reply, failure := step.ask(t, k)
+				if err := step.compare(reply, failure); err != nil {
+					t.Errorf("session:%d: %s\n%v", step.line, step.query.Question[0].String(), err)
+				}
+			})
+		}
+		asking.Wait()
+		if asked := s.zone.take(); !slices.Equal(asked, step.upstream) {
+			t.Errorf("session:%d: upstream was asked %q, expected %q", step.line, asked, step.upstream)
+		}
+	}
+	if k.Stats().Panics > 0 {
+		t.Error("a query met a fault in the server")
+	}
+	compareHits(t, steps, k.hits(t))
+}
+
+func (s *scenario) reload(t *testing.T, k *rig, step *step) {
+	t.Helper()
+	text, known := s.files[step.from]
+	if !known {
+		t.Fatalf("session:%d: no file %s", step.line, step.from)
+	}
+	check(t, os.WriteFile(s.paths[step.reload], text, 0o600))
+	update, err := k.lists.Reload(step.reload)
+	check(t, err)
+	check(t, update.Err())
+}
+
+// compareHits holds the journal to the hit of each step, found by message ID.
+func compareHits(t *testing.T, steps []*step, journal []*hits.Record) {
+	t.Helper()
+	byID := map[string][]*hits.Record{}
+	for _, r := range journal {
+		byID[r.DNS.ID] = append(byID[r.DNS.ID], r)
+	}
+	for _, step := range steps {
+		if step.query == nil {
+			continue
+		}
+		found := byID[strconv.Itoa(int(step.query.Id))]
+		want := 0
+		if step.hit != nil {
+			want = step.times
+		}
+		if len(found) != want {
+			t.Errorf("session:%d: %d hits, expected %d", step.line, len(found), want)
+		}
+		for _, r := range found {
+			for field, value := range step.hit {
+				if got := fieldOf(r.Raw, field); got != value {
+					t.Errorf("session:%d: hit has %s=%q, expected %q\n%s", step.line, field, got, value, r.Raw)
+				}
+			}
+		}
+	}
+}
+
+// fieldOf gives a field of a journal line by its path, several values joined by
+// commas; "" where it is absent.
+func fieldOf(line []byte, path string) string {
+	var value any
+	if err := json.Unmarshal(line, &value); err != nil {
+		return err.Error()
+	}
+	return strings.Join(valuesAt(value, strings.Split(path, ".")), ",")
+}
+
+func valuesAt(value any, path []string) []string {
+	switch v := value.(type) {
+	case []any:
+		var all []string
+		for _, element := range v {
+			all = append(all, valuesAt(element, path)...)
+		}
+		return all
+	case map[string]any:
+		if len(path) > 0 {
+			return valuesAt(v[path[0]], path[1:])
+		}
+	case nil:
+		return nil
+	}
+	return []string{fmt.Sprint(value)}
+}
