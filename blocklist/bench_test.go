@@ -1,7 +1,6 @@
 package blocklist
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -108,13 +107,20 @@ func BenchmarkJudge(b *testing.B) {
 			}
 		})
 	}
-	for name, addr := range map[string]string{"miss": "203.0.113.1", "hit": "192.0.2.1"} {
-		addrs := []netip.Addr{netip.MustParseAddr(addr)}
-		b.Run(fmt.Sprintf("prefixes/%s", name), func(b *testing.B) {
+	for _, test := range []struct {
+		name string
+		addr string
+		want Decision
+	}{
+		{"miss", "203.0.113.1", None},
+		{"hit", "192.0.2.1", Enforce},
+	} {
+		addrs := []netip.Addr{netip.MustParseAddr(test.addr)}
+		b.Run("prefixes/"+test.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var v Verdict
-				if p.JudgeAnswer(nil, nil, addrs, 0, &v); (v.Decision == Enforce) != (name == "hit") {
+				if p.JudgeAnswer(nil, nil, addrs, 0, &v); v.Decision != test.want {
 					b.Fatalf("decision %d", v.Decision)
 				}
 			}

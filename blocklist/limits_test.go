@@ -116,6 +116,10 @@ func TestCrowdedTrigger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.note(p, map[string]*reading{"feed": r}, nil)
+	if s := l.state["feed"]; s.Excess != r.excess || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "19872 entries") {
+		t.Errorf("status %+v", s)
+	}
 	if p.Rules() != 2*maxRulesPerList || r.excess != 20_000-2*maxRulesPerList {
 		t.Errorf("%d rules and %d beyond, expected %d and %d", p.Rules(), r.excess, 2*maxRulesPerList, 20_000-2*maxRulesPerList)
 	}
@@ -134,11 +138,11 @@ func TestTooManyFiles(t *testing.T) {
 
 func TestRepetitionsAreDropped(t *testing.T) {
 	e := modelEntry{name: "evil.example", Indicator: format.Indicator{Confidence: -1, Family: "Lumma"}}
-	other := e
-	other.Confidence = 80
-	p := compileEntries(t, []modelEntry{e, e, other, e}, []modelEntry{e})
-	if p.Indicators() != 1 || p.Rules() != 3 {
-		t.Errorf("%d indicators and %d rules, expected 1 and 3", p.Indicators(), p.Rules())
+	surer, wider := e, e
+	surer.Confidence, wider.Scope = 80, format.Subtree
+	p := compileEntries(t, []modelEntry{e, e, surer, wider, e}, []modelEntry{e})
+	if p.Indicators() != 1 || p.Rules() != 4 {
+		t.Errorf("%d indicators and %d rules, expected 1 and 4", p.Indicators(), p.Rules())
 	}
 }
 

@@ -288,6 +288,12 @@ func (d *dice) entries() (all []modelEntry) {
 		if d.pick(4) == 0 {
 			e.Expires = time.Unix(int64(98+d.pick(4)), 0)
 		}
+		if len(all) > 0 && d.pick(4) == 0 { // what was said before, once more or of another scope
+			e = all[d.pick(len(all))]
+			if e.Trigger == format.QName {
+				e.Scope = format.Scope(d.pick(3))
+			}
+		}
 		times := 1
 		if d.pick(16) == 0 {
 			times = 70

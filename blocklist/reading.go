@@ -115,15 +115,18 @@ func (r *reading) readFile(spec *Spec, defaultAction format.Action, path string)
 		return err
 	}
 	defer content.Close()
-	if err := r.parse(spec, defaultAction, path, content); err != nil {
-		return err
-	}
-	changed, err := content.Changed()
+	err = r.parse(spec, defaultAction, path, content)
+	changed, unknown := content.Changed()
+	_, failure := content.Read(nil)
 	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w", path, err)
 	case changed:
 		return fmt.Errorf("%s: %w", path, errChanging)
+	case failure != nil && failure != io.EOF:
+		return failure // it ended the reading, and names the path already
+	case err != nil:
+		return err
+	case unknown != nil:
+		return unknown
 	}
 	r.files[len(r.files)-1].Digest = content.Digest()
 	return nil

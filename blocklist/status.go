@@ -1,6 +1,7 @@
 package blocklist
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -112,7 +113,9 @@ func (s *Status) take(r *reading, err error) {
 	}
 	s.Error, s.State, s.Loaded = "", StateOK, s.Tried
 	s.Version, s.Files, s.Faults, s.Warnings, s.Low = r.version, r.files, r.faults, r.warnings, r.segment.low
-	s.Excess = r.excess
+	if s.Excess = r.excess; s.Excess > 0 {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%d entries left out: more than %d that differ on one name or prefix", s.Excess, maxRulesPerList))
+	}
 	s.Entries, s.Malformed, s.Refused = 0, 0, 0
 	for _, f := range r.files {
 		s.Entries += f.Entries

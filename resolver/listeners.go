@@ -26,6 +26,7 @@ type Listener struct {
 	fail chan error
 
 	serving atomic.Bool
+	ending  sync.Once
 	done    sync.WaitGroup // the servers
 }
 
@@ -118,8 +119,13 @@ func (l *Listener) Failed() <-chan error { return l.fail }
 // Shutdown answers the datagrams that had arrived and all that was read, and
 // closes the sockets. When ctx ends first it closes them at once, and what
 // still waits for an upstream gets no answer. A listener that never served is
-// closed.
-func (l *Listener) Shutdown(ctx context.Context) error {
+// closed. Only the first call does anything.
+func (l *Listener) Shutdown(ctx context.Context) (err error) {
+	l.ending.Do(func() { err = l.shutdown(ctx) })
+	return err
+}
+
+func (l *Listener) shutdown(ctx context.Context) error {
 	if !l.serving.Load() {
 		return l.Close()
 	}

@@ -140,3 +140,5 @@ func eventually(t testing.TB, what string, is func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+func specsOf(specs ...blocklist.Spec) []blocklist.Spec { return specs }

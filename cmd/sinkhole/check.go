@@ -35,6 +35,9 @@ func check(c *configs.Config, out, messages io.Writer) error {
 		return err
 	}
 	defer lists.Close()
+	for _, w := range deafSinkholes(c) {
+		fmt.Fprintf(messages, "%s (warning)\n", w)
+	}
 	faults := 0
 	for _, s := range lists.Status() {
 		faults += checkList(&s, out, messages)

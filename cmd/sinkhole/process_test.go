@@ -130,7 +130,9 @@ func (p *process) metric(name, some string) float64 {
 }
 
 // resident is the memory of the process in MiB.
-func (p *process) resident() float64 { return p.metric("process_resident_memory_bytes", "") / (1 << 20) }
+func (p *process) resident() float64 {
+	return p.metric("process_resident_memory_bytes", "") / (1 << 20)
+}
 
 // run runs another command on the same configuration.
 func (p *process) run(args ...string) (stdout string) {

@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// pump asks for each name once over UDP, a bounded number at a time, and gives
+// pump asks for each name once over UDP, at a bounded rate, and gives
 // the answers' addresses by name (nil: no address). A query without an answer
 // fails the test: nothing is asked twice.
 func pump(t testing.TB, addr string, names []string) map[string]net.IP {
@@ -19,7 +19,11 @@ func pump(t testing.TB, addr string, names []string) map[string]net.IP {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	const window = 128
+	const (
+		window = 128
+		rate   = 8000 // a second: below merge_above, so that each hit has a line of its own
+	)
+	begin := time.Now()
 	answers := make(map[string]net.IP, len(names))
 	b := make([]byte, 4096)
 	receive := func() {
@@ -35,6 +39,7 @@ func pump(t testing.TB, addr string, names []string) map[string]net.IP {
 		answers[m.Question[0].Name] = addressOf(&m)
 	}
 	for i, name := range names {
+		time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / rate)))
 		m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA)
 		m.Id = uint16(i)
 		packed, err := m.Pack()

@@ -1,0 +1,161 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"sinkhole/resolver/wire"
+)
+
+// What arrived before the shutdown is answered, read or not.
+func TestShutdownAnswersWhatTheSocketHeld(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
+	c := dialUDP(t, k)
+	const n = 150 // what the receive buffer of an unprivileged process holds
+	for i := range n {
+		msg := queryOf(t, "bad.example.", dns.TypeA)
+		wire.SetID(msg, uint16(i))
+		send(t, c, msg)
+	}
+	if k.listener.Drops() != 0 {
+		t.Fatal("the kernel dropped queries before they could be read")
+	}
+	k.listener.Serve()
+	k.stop()
+	check(t, c.SetDeadline(time.Now().Add(100*time.Millisecond)))
+	seen := map[uint16]bool{}
+	buffer := make([]byte, 512)
+	for len(seen) < n {
+		if _, err := c.Read(buffer); err != nil {
+			break
+		}
+		seen[wire.ID(buffer)] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d of %d queries answered", len(seen), n)
+	}
+	if got := len(k.hits(t)); got != n {
+		t.Errorf("%d hits of %d", got, n)
+	}
+}
+
+// heldRig has an upstream that answers when it is released, and a query that
+// waits for it over UDP and TCP each.
+func heldRig(t *testing.T) (k *rig, clients []net.Conn, release func()) {
+	t.Helper()
+	z := newZone(t, trapZone+";! good.example. A hold\nother.example. A 192.0.2.2\n;! other.example. A hold\n")
+	released := make(chan struct{})
+	z.release(func() bool {
+		select {
+		case <-released:
+			return true
+		default:
+			return false
+		}
+	})
+	k = newRig(t, rigOptions{servers: []string{z.addr}})
+	clients = []net.Conn{dialUDP(t, k), dialTCP(t, k)}
+	send(t, clients[0], queryOf(t, "good.example.", dns.TypeA))
+	send(t, clients[1], queryOf(t, "other.example.", dns.TypeA))
+	eventually(t, "two queries wait", func() bool { return k.Stats().Waiting == 2 })
+	return k, clients, sync.OnceFunc(func() { close(released) })
+}
+
+func TestShutdownWaitsForUpstreams(t *testing.T) {
+	t.Parallel()
+	k, clients, release := heldRig(t)
+	stopped := make(chan struct{})
+	go func() {
+		k.stop()
+		close(stopped)
+	}()
+	eventually(t, "no new connection is taken", func() bool {
+		c, err := net.Dial("tcp", k.listener.Addr().String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	select {
+	case <-stopped:
+		t.Fatal("stopped with queries that wait")
+	default:
+	}
+	release()
+	for _, c := range clients {
+		if reply := receive(t, c); wire.Flags(reply)&wire.RCodeMask != 0 {
+			t.Errorf("reply %x, expected an answer", reply)
+		}
+	}
+	<-stopped
+}
+
+func TestShutdownEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	k, _, release := heldRig(t)
+	defer release()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := k.listener.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, expected that the time was too short", err)
+	}
+	release()
+	eventually(t, "no query waits", func() bool { return k.Stats().Waiting == 0 })
+	k.listener.done.Wait()
+}
+
+func TestShutdownOfAListenerThatNeverServed(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, rigOptions{idle: true})
+	check(t, k.listener.Shutdown(context.Background()))
+	again, err := k.Listen(k.listener.Addr(), false)
+	if err != nil {
+		t.Errorf("the address is not free: %v", err)
+	} else {
+		check(t, again.Close())
+	}
+}
+
+func TestShutdownLeavesNoGoroutine(t *testing.T) {
+	k := trapRig(t)
+	for range 20 {
+		serves(t, dialUDP(t, k))
+		serves(t, dialTCP(t, k))
+		dialTCP(t, k)
+	}
+	k.stop()
+	eventually(t, "no goroutine of the listener is left", func() bool {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return !strings.Contains(string(stacks), "resolver.(*Listener)") && !strings.Contains(string(stacks), "resolver.(*packetConn)") &&
+			!strings.Contains(string(stacks), "resolver.(*tcpConn)") && !strings.Contains(string(stacks), "resolver.(*handler)")
+	})
+	if n := k.listener.tcp.open.Load(); n != 0 {
+		t.Errorf("%d connections counted as open", n)
+	}
+}
+
+// A socket that fails for good ends its server, which says so.
+func TestFailedTellsOfALostSocket(t *testing.T) {
+	t.Parallel()
+	k := trapRig(t)
+	check(t, k.listener.udp.UDPConn.Close())
+	select {
+	case err := <-k.listener.Failed():
+		if !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), k.listener.Addr().String()) {
+			t.Errorf("%v, expected the address and the reason", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("nothing was said")
+	}
+	serves(t, dialTCP(t, k)) // TCP goes on
+}
