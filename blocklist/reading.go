@@ -90,7 +90,21 @@ func (r *reading) readAll(spec *Spec, defaultAction format.Action, embedded func
 		}
 	}
 	r.version = versionOf(r.files)
-	return nil
+	return r.allLeftOut(spec.Source)
+}
+
+// allLeftOut is an error where a list has entries and none can be used: that is
+// another kind of list, and must not take the place of a good one.
+func (r *reading) allLeftOut(source string) error {
+	entries, refused := 0, 0
+	for _, f := range r.files {
+		entries += f.Entries
+		refused += f.Refused
+	}
+	if entries > 0 || refused == 0 || len(r.faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: none of its %d entries can be used: expected names or addresses; the first: %s", source, refused, &r.faults[0])
 }
 
 func (r *reading) readEmbedded(spec *Spec, defaultAction format.Action, name string, embedded func(string) ([]byte, bool)) error {

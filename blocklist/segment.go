@@ -56,10 +56,11 @@ func (s *segment) add(spec *Spec, defaultAction format.Action, i *format.Indicat
 }
 
 // actionOf is the list's override, else what the entry states, else the
-// server's. An allow list has one action whatever it states.
+// server's. An allow list has one action whatever it states, and no override
+// turns an exception (PASSTHRU) into a block.
 func actionOf(spec *Spec, defaultAction, stated format.Action) format.Action {
 	switch {
-	case spec.Allow:
+	case spec.Allow || stated == format.PassThru:
 		return format.PassThru
 	case spec.Action != format.Unstated:
 		return spec.Action

@@ -11,7 +11,7 @@ func BenchmarkRecord(b *testing.B) {
 	done := make(chan struct{})
 	go func() { // a writer that does nothing with them
 		defer close(done)
-		for !(q.tail.Load()&closedBit != 0 && q.drained()) {
+		for q.tail.Load()&closedBit == 0 || !q.drained() {
 			for q.peek() != nil {
 				q.release()
 			}

@@ -3,7 +3,9 @@ package hits
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"time"
 )
 
@@ -83,8 +85,11 @@ func (t *tail) poll() error {
 		return err
 	}
 	segments, _, err := listSegments(t.dir)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil // removed for the moment, or being made
+	case err != nil:
+		return fmt.Errorf("reading the hit journal: %w", err)
 	}
 	if n := len(segments); n > 0 && segments[n-1].seq < t.seq {
 		t.close() // another journal stands there now

@@ -41,7 +41,7 @@ func (l *dirLock) take() error {
 	}
 	// Only for the message above, so a failure does not matter.
 	if f.Truncate(0) == nil {
-		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	l.file = f
 	return nil

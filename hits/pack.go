@@ -65,7 +65,7 @@ func compress(ctx context.Context, dst *os.File, src io.Reader) error {
 			err = ctx.Err()
 		}
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	if err = errors.Join(err, z.Close()); err != nil {

@@ -137,9 +137,9 @@ func (r *reader) lines(src *source, fn func(*Record) error) error {
 		}
 		line, err := src.lines.next()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
-		case err == errLongLine:
+		case errors.Is(err, errLongLine):
 			r.damaged(src, src.lines.number, err)
 			continue
 		case err != nil:

@@ -168,7 +168,7 @@ func TestReadEndsWithItsCaller(t *testing.T) {
 	stop := errors.New("enough")
 	for _, f := range []Filter{{}, {Limit: 5}} {
 		n := 0
-		if err := Read(context.Background(), dir, f, func(*Record) error { n++; return stop }); err != stop || n != 1 {
+		if err := Read(context.Background(), dir, f, func(*Record) error { n++; return stop }); !errors.Is(err, stop) || n != 1 {
 			t.Errorf("%d records and %v", n, err)
 		}
 	}

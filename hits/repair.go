@@ -205,12 +205,12 @@ func segmentTail(s *segment) ([]byte, error) {
 		return nil, err
 	}
 	defer z.Close()
-	return readTail(z)
+	return readTail(z), nil
 }
 
 // readTail reads to the end and keeps at least the last tailSize octets. Damage
 // ends the segment.
-func readTail(z *zstd.Decoder) ([]byte, error) {
+func readTail(z *zstd.Decoder) []byte {
 	tail := make([]byte, 0, 2*tailSize)
 	for {
 		if len(tail) == cap(tail) {
@@ -219,7 +219,7 @@ func readTail(z *zstd.Decoder) ([]byte, error) {
 		n, err := z.Read(tail[len(tail):cap(tail)])
 		tail = tail[:len(tail)+n]
 		if err != nil {
-			return tail, nil
+			return tail
 		}
 	}
 }

@@ -258,7 +258,7 @@ func (w *writer) write(now time.Time) {
 	if w.out.broken {
 		w.reportLost(now)
 	}
-	w.flush(now)
+	_ = w.flush(now) // counted and logged there
 }
 
 func (w *writer) flush(now time.Time) error {
@@ -295,7 +295,7 @@ func (w *writer) finish() {
 	for w.merge.pending > 0 {
 		w.merge.flush(now, true, flushBatch, func(g *group) { w.emitGroup(g, now) })
 	}
-	w.flush(now)
+	_ = w.flush(now) // the record that follows tells of what failed
 	w.reportLost(now)
 	s := w.j.Stats()
 	w.out.buf = w.enc.appendOwn(w.out.buf, ownRecord{

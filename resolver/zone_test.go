@@ -49,10 +49,7 @@ func newZone(t testing.TB, text string) *zone {
 }
 
 func (z *zone) serve(t testing.TB) {
-	packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	check(t, err)
-	stream, err := net.Listen("tcp4", packets.LocalAddr().String())
-	check(t, err)
+	packets, stream := listenBoth(t)
 	z.addr = packets.LocalAddr().String()
 	servers := []*dns.Server{{PacketConn: packets, Handler: z}, {Listener: stream, Handler: z}}
 	for _, s := range servers {
@@ -67,6 +64,21 @@ func (z *zone) serve(t testing.TB) {
 		}
 	})
 	t.Cleanup(z.stop)
+}
+
+// listenBoth finds a port that is free over UDP and TCP.
+func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
+	for range 50 {
+		packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		check(t, err)
+		stream, err := net.Listen("tcp4", packets.LocalAddr().String())
+		if err == nil {
+			return packets, stream
+		}
+		packets.Close()
+	}
+	t.Fatal("no port is free over UDP and TCP")
+	return nil, nil
 }
 
 // release says what held answers wait for from now on.

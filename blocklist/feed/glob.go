@@ -68,11 +68,12 @@ func expandName(files []string, dir, name string, rest []string) ([]string, erro
 	if err == nil && info.IsDir() {
 		return files, nil
 	}
-	// A link that leads nowhere is kept, so that opening it says so.
-	if _, err := os.Lstat(path); err != nil {
-		return files, nil
+	// What is there or cannot be looked at, such as a link that leads nowhere,
+	// is kept, so that opening it says so.
+	if _, err := os.Lstat(path); !absent(err) {
+		files = append(files, path)
 	}
-	return append(files, path), nil
+	return files, nil
 }
 
 // match is the names in dir that the glob part takes, none where dir is not a
@@ -89,11 +90,16 @@ func match(dir, part string) ([]string, error) {
 			return slices.DeleteFunc(all, func(name string) bool { return !matches(part, name) }), nil
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if absent(err) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("cannot list the directory %s: %w, expected to read it: let the server's user (uid %d) read it",
 		dir, cause(err), os.Geteuid())
+}
+
+// absent tells that nothing stands at a path, so that a glob passes over it.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // matches tells whether the glob part takes a name in its directory.

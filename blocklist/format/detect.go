@@ -20,13 +20,13 @@ const (
 )
 
 // look judges the head of a list, maxLine octets from its first line that is
-// no comment, and leaves the stream at that line. An error is content that is
-// no list in any notation. The kind is Auto where nothing but comments came,
+// no comment, and leaves the stream at that line. An error is the stream's, or
+// content that is no list in any notation. The kind is Auto where nothing but comments came,
 // empty where none was recognized.
 func look(in *lines) (Kind, error) {
 	if len(in.window(1)) == 0 {
-		if in.failure() != nil {
-			return "", nil
+		if in.err != nil {
+			return "", in.err
 		}
 		return "", errEmpty
 	}

@@ -63,16 +63,11 @@ func readEntry(scratch, text []byte) (entry, problem) {
 	return e, p
 }
 
-// stripURL takes off scheme, credentials and path, and reads a prefix length,
+// stripURL takes off the scheme and an empty path, and reads a prefix length,
 // which looks like a path.
 func (e *entry) stripURL(text []byte) (host []byte, p problem) {
-	host = text
-	if i := bytes.Index(text, []byte("://")); i > 0 && isScheme(text[:i]) {
-		e.url = true
-		host = text[i+3:]
-		if s := text[:i]; len(s) >= 4 && lower(s[0]) == 'h' && lower(s[1]) == 'x' {
-			return nil, malformed("a defanged URL, expected it as it is (http://)")
-		}
+	if host, p = e.stripScheme(text); p.is() {
+		return nil, p
 	}
 	if len(host) == 0 || host[0] == '/' {
 		return nil, refused(reasonNoHost)
@@ -81,17 +76,8 @@ func (e *entry) stripURL(text []byte) (host []byte, p problem) {
 	if i := bytes.IndexAny(host, "/?#"); i >= 0 {
 		host, tail = host[:i], host[i:]
 	}
-	if bytes.Contains(host, []byte("[.]")) || bytes.Contains(host, []byte("(.)")) || bytes.Contains(host, []byte("[:]")) {
-		return nil, malformed("a defanged indicator, expected plain dots and colons")
-	}
-	if isPattern(host) {
-		return nil, refused(reasonPattern)
-	}
-	if bytes.IndexByte(host, '@') >= 0 {
-		if e.url {
-			return nil, refused(reasonLogin)
-		}
-		return nil, refused("an e-mail address, which DNS never sees")
+	if p := e.notHost(host); p.is() {
+		return nil, p
 	}
 	if len(tail) == 0 || len(tail) == 1 && tail[0] == '/' {
 		return host, problem{}
@@ -103,6 +89,33 @@ func (e *entry) stripURL(text []byte) (host []byte, p problem) {
 		return host, p
 	}
 	return nil, refused(reasonPath)
+}
+
+func (e *entry) stripScheme(text []byte) ([]byte, problem) {
+	i := bytes.Index(text, []byte("://"))
+	if i <= 0 || !isScheme(text[:i]) {
+		return text, problem{}
+	}
+	e.url = true
+	if i >= 4 && lower(text[0]) == 'h' && lower(text[1]) == 'x' {
+		return nil, malformed("a defanged URL, expected it as it is (http://)")
+	}
+	return text[i+3:], problem{}
+}
+
+// notHost knows what stands in a host's place and is not even a broken one.
+func (e *entry) notHost(text []byte) problem {
+	switch {
+	case bytes.Contains(text, []byte("[.]")), bytes.Contains(text, []byte("(.)")), bytes.Contains(text, []byte("[:]")):
+		return malformed("a defanged indicator, expected plain dots and colons")
+	case isPattern(text):
+		return refused(reasonPattern)
+	case bytes.IndexByte(text, '@') < 0:
+		return problem{}
+	case e.url:
+		return refused(reasonLogin)
+	}
+	return refused("an e-mail address, which DNS never sees")
 }
 
 // isPattern tells a regular expression or glob from a host.

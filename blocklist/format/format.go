@@ -54,8 +54,8 @@ func Parse(r io.Reader, o Options, emit func(*Indicator), fault func(Fault)) (Re
 	in := newLines(r)
 	err := read(in, out, o)
 	out.result.Lines = in.read
-	if failure := in.failure(); failure != nil {
-		err = fmt.Errorf("after line %d: %w", in.read, failure)
+	if in.err != nil {
+		err = fmt.Errorf("after line %d: %w", in.read, in.err)
 	}
 	return out.result, err
 }

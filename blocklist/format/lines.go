@@ -20,7 +20,8 @@ type lines struct {
 	buf      []byte
 	pos, end int   // what is read but not yet handed out is buf[pos:end]
 	read     int   // lines handed out so far, the number of the last one
-	err      error // why no more can be read; io.EOF at the end
+	over     bool  // no more can be read
+	err      error // why that is; nil at the stream's regular end
 }
 
 func newLines(r io.Reader) *lines {
@@ -44,7 +45,7 @@ func (l *lines) next() (line []byte, cut, ok bool) {
 			return l.skip()
 		}
 		if !l.fill() {
-			if l.err != io.EOF || scanned == 0 {
+			if l.err != nil || scanned == 0 {
 				return nil, false, false
 			}
 			line = l.buf[l.pos:l.end]
@@ -73,7 +74,7 @@ func (l *lines) skip() (line []byte, cut, ok bool) {
 		}
 		l.pos, l.end = maxLine, maxLine
 		if !l.fillTail() {
-			if l.err != io.EOF {
+			if l.err != nil {
 				return nil, false, false
 			}
 			break
@@ -107,7 +108,7 @@ func (l *lines) discard(n int) { l.pos += n }
 
 // fill reads more behind what is there and reports whether something came.
 func (l *lines) fill() bool {
-	if l.err != nil {
+	if l.over {
 		return false
 	}
 	if l.end == len(l.buf) || l.pos == l.end {
@@ -124,34 +125,35 @@ func (l *lines) compact() {
 func (l *lines) fillTail() bool {
 	const tries = 100 // of a reader that returns neither octets nor an error
 	for range tries {
-		if l.err != nil {
+		if l.over {
 			return false
 		}
 		n, err := l.r.Read(l.buf[l.end:])
 		if n < 0 || n > len(l.buf)-l.end {
-			l.err = fmt.Errorf("reader returned an impossible count of %d octets", n)
-			return false
+			return l.fail(fmt.Errorf("reader returned an impossible count of %d octets", n))
 		}
-		l.err = err
 		if bytes.IndexByte(l.buf[l.end:l.end+n], 0) >= 0 {
-			if l.err = errBinary; l.read == 0 && l.pos == 0 {
-				l.err = cmp.Or(notText(l.buf[:l.end+n]), errBinary)
+			if l.read == 0 && l.pos == 0 {
+				return l.fail(cmp.Or(notText(l.buf[:l.end+n]), errBinary))
 			}
-			return false
+			return l.fail(errBinary)
+		}
+		// The bare io.EOF alone: a reader that wraps it tells of a failure.
+		if err == io.EOF {
+			l.over = true
+		} else if err != nil {
+			l.fail(err)
 		}
 		l.end += n
 		if n > 0 {
 			return true
 		}
 	}
-	l.err = io.ErrNoProgress
-	return false
+	return l.fail(io.ErrNoProgress)
 }
 
-// failure is why the stream ended, nil at its regular end.
-func (l *lines) failure() error {
-	if l.err == io.EOF {
-		return nil
-	}
-	return l.err
+// fail ends the reading; it reports that nothing came.
+func (l *lines) fail(err error) bool {
+	l.over, l.err = true, err
+	return false
 }

@@ -2,6 +2,7 @@ package format
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func (lyingReader) Read(p []byte) (int, error) { return len(p) + 1, nil }
 
 // TestReadErrors holds that a read error fails the list, wherever it comes.
 func TestReadErrors(t *testing.T) {
-	broken := errors.New("connection reset")
+	broken := fmt.Errorf("connection reset: %w", io.EOF) // not the end, for all that it wraps
 	for _, kind := range []Kind{Auto, Domains, Hosts, CSV, RPZ} {
 		for _, head := range []string{"", "# x\n", "indicator\n", "bad.example\n", "0.0.0.0 bad.example\n", "@ SOA . . 1 2 3 4 5\na.example CNAME .\n", "@ SOA (", "indicator\n\"a"} {
 			reader := io.MultiReader(strings.NewReader(head), iotest.ErrReader(broken))

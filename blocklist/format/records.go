@@ -121,34 +121,37 @@ func (r *records) splitField(text []byte, n int) (end int, closed bool, p proble
 	for n < len(text) && (text[n] == ' ' || text[n] == '\t') {
 		n++
 	}
-	if n == len(text) || text[n] != '"' {
-		for ; n < len(text) && text[n] != ',' && text[n] != '\n'; n++ {
-			if text[n] == '"' {
-				return n, true, problem{reason: `a quote within a field without quotes, expected fields as in RFC 4180`, at: n}
-			}
-			r.clean = append(r.clean, text[n])
-		}
-		return n, true, problem{}
+	if n < len(text) && text[n] == '"' {
+		return r.unquote(text, n+1)
 	}
-	for n++; ; n++ {
-		switch {
-		case n == len(text):
+	for ; n < len(text) && text[n] != ',' && text[n] != '\n'; n++ {
+		if text[n] == '"' {
+			return n, true, problem{reason: `a quote within a field without quotes, expected fields as in RFC 4180`, at: n}
+		}
+		r.clean = append(r.clean, text[n])
+	}
+	return n, true, problem{}
+}
+
+// unquote is splitField from behind the opening quote on.
+func (r *records) unquote(text []byte, n int) (end int, closed bool, p problem) {
+	for ; ; n++ {
+		if n == len(text) {
 			return n, false, problem{}
-		case text[n] != '"':
-			r.clean = append(r.clean, text[n])
-			continue
-		case n+1 < len(text) && text[n+1] == '"':
-			r.clean = append(r.clean, '"')
+		}
+		if text[n] == '"' {
 			n++
-			continue
+			if n == len(text) || text[n] != '"' {
+				break
+			}
 		}
-		n++
-		for n < len(text) && isSpace(text[n]) && text[n] != '\n' {
-			n++
-		}
-		if n < len(text) && text[n] != ',' && text[n] != '\n' {
-			return n, true, problem{reason: `text after a closing quote, expected a comma (a quote within quotes is written "")`, at: n}
-		}
-		return n, true, problem{}
+		r.clean = append(r.clean, text[n])
 	}
+	for n < len(text) && isSpace(text[n]) && text[n] != '\n' {
+		n++
+	}
+	if n < len(text) && text[n] != ',' && text[n] != '\n' {
+		return n, true, problem{reason: `text after a closing quote, expected a comma (a quote within quotes is written "")`, at: n}
+	}
+	return n, true, problem{}
 }

@@ -169,7 +169,8 @@ func walk(msg []byte) (records, bool) {
 	if len(msg) < headerLen {
 		return r, false
 	}
-	at, ok := headerLen, true
+	at := headerLen
+	var ok bool
 	for range questions(msg) {
 		if at, ok = skipName(msg, at); !ok || at+4 > len(msg) {
 			return r, false

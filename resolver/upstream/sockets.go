@@ -19,7 +19,7 @@ func newSockets() sockets {
 	n := maxSockets
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil {
-		n = int(min(uint64(limit.Cur)/2, maxSockets))
+		n = int(min(limit.Cur/2, maxSockets))
 	}
 	return make(sockets, max(n, minSockets))
 }

@@ -1,0 +1,82 @@
+//go:build !race
+
+package resolver
+
+import (
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Under the race detector the runtime itself allocates.
+func TestRespondDoesNotAllocate(t *testing.T) {
+	k := newRig(t, rigOptions{
+		specs:   specsOf(list(t, "stealers", trapList), list(t, "addresses", "198.51.100.0/24\n")),
+		forward: answering(nil, "good.example. A 192.0.2.1", "good.example. A 192.0.2.2"),
+	})
+	cachedNames(t, k)
+	answer := make([]byte, 0, 4096)
+	for _, test := range respondCases {
+		q := newRequest(t, k, test.name, test.typ, time.Now())
+		q.EDNS, q.UDPSize = true, 1232
+		if n := testing.AllocsPerRun(2000, func() { k.respond(q, answer) }); n != 0 {
+			t.Errorf("%s: %v allocations", test.what, n)
+		}
+	}
+}
+
+func BenchmarkRespond(b *testing.B) {
+	k := newRig(b, rigOptions{
+		specs:   specsOf(list(b, "stealers", trapList), list(b, "addresses", "198.51.100.0/24\n")),
+		forward: answering(nil, "good.example. A 192.0.2.1", "good.example. A 192.0.2.2"),
+	})
+	cachedNames(b, k)
+	answer := make([]byte, 0, 4096)
+	for _, test := range respondCases {
+		b.Run(test.what, func(b *testing.B) {
+			q := newRequest(b, k, test.name, test.typ, time.Now())
+			q.EDNS, q.UDPSize = true, 1232
+			b.ReportAllocs()
+			for b.Loop() {
+				k.respond(q, answer)
+			}
+		})
+	}
+}
+
+// BenchmarkPolicyAnswer is the building of an answer alone, without judgement
+// and record.
+func BenchmarkPolicyAnswer(b *testing.B) {
+	k := newRig(b, rigOptions{specs: specsOf(list(b, "stealers", trapList))})
+	q := newRequest(b, k, "bad.example.", dns.TypeA, time.Now())
+	q.EDNS, q.UDPSize = true, 1232
+	s, p := k.settings.Load(), k.policy()
+	v := verdictOf(k, q)
+	answer := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		k.sinkhole(q, s, p, &v, answer)
+	}
+}
+
+// respondCases are the queries that the fast path is to answer.
+var respondCases = []struct {
+	what, name string
+	typ        uint16
+}{
+	{"blocked A", "bad.example.", dns.TypeA},
+	{"blocked below", "a.b.c.bad.example.", dns.TypeAAAA},
+	{"blocked HTTPS", "bad.example.", dns.TypeHTTPS},
+	{"blocked ANY", "bad.example.", dns.TypeANY},
+	{"cached", "good.example.", dns.TypeA},
+	{"cached and blocked by address", "evil.example.", dns.TypeA},
+}
+
+func cachedNames(t testing.TB, k *rig) {
+	t.Helper()
+	respondAt(t, k, "good.example.", time.Now())
+	k.forward = answering(nil, "evil.example. A 198.51.100.1")
+	respondAt(t, k, "evil.example.", time.Now())
+	k.forward = nil // all else is a fault of the test
+}
