@@ -69,7 +69,7 @@ func (l *modelList) judge() {
 			e.Family = l.spec.Family
 		}
 		switch {
-		case l.spec.Allow:
+		case l.spec.Allow || e.Action == format.PassThru:
 			e.Action = format.PassThru
 		case l.spec.Action != format.Unstated:
 			e.Action = l.spec.Action

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -184,7 +185,7 @@ func badFiles() map[string][]string {
 			`2:10: log.level: found a mapping, expected one value`,
 		},
 		"server": {
-			`2:13: upstream.servers[0]: found "sytem", expected system, IP or IP:port; a server is given by its address, not its name; did you mean "system"?`,
+			`2:13: upstream.servers[0]: found "systm", expected system, IP or IP:port; a server is given by its address, not its name; did you mean "system"?`,
 			`2:20: upstream.servers[1]: found "dns.example", expected system, IP or IP:port; a server is given by its address, not its name`,
 			`2:33: upstream.servers[2]: found "192.0.2.53:0", expected a port from 1 to 65535`,
 			`2:47: upstream.servers[3]: found "0.0.0.0", expected the address of one server`,
@@ -342,7 +343,7 @@ func TestBadFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name+".bad.yaml")
 			c, err := Load(path)
-			faults, ok := err.(Faults)
+			faults, ok := errors.AsType[Faults](err)
 			if !ok || c != nil {
 				t.Fatalf("Load gave %v and error %v, want no configuration and Faults", c, err)
 			}
@@ -374,7 +375,7 @@ func TestBadFilesAreAllExpected(t *testing.T) {
 // Every key whose part is not built is refused somewhere in unbuilt.bad.yaml.
 func TestUnbuiltKeysAreRefused(t *testing.T) {
 	_, err := Load(filepath.Join("testdata", "unbuilt.bad.yaml"))
-	faults, _ := err.(Faults)
+	faults, _ := errors.AsType[Faults](err)
 	refused := make(map[string]bool)
 	for _, f := range faults {
 		if strings.Contains(f.Message, "not built yet in this version; leave it at ") {

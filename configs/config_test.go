@@ -342,7 +342,7 @@ func TestHostileText(t *testing.T) {
 
 func TestFaultsAreBounded(t *testing.T) {
 	_, err := Parse("test.yaml", []byte(strings.Repeat("a: 1\n", maxKeys)), "")
-	faults, _ := err.(Faults)
+	faults, _ := errors.AsType[Faults](err)
 	if len(faults) != maxFaults+1 {
 		t.Fatalf("got %d faults", len(faults))
 	}

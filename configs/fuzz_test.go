@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -52,7 +53,7 @@ func FuzzLoad(f *testing.F) {
 }
 
 func checkFaults(t *testing.T, data []byte, err error) {
-	faults, ok := err.(Faults)
+	faults, ok := errors.AsType[Faults](err)
 	if !ok || len(faults) == 0 {
 		t.Fatalf("got %T %v, want Faults", err, err)
 	}

@@ -184,8 +184,8 @@ func (s *eventSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		kind[1] = "allowed"
 	}
 	enc.AddString("kind", "alert")
-	enc.AddArray("category", words{"network", "intrusion_detection"})
-	enc.AddArray("type", kind)
+	addArray(enc, "category", words{"network", "intrusion_detection"})
+	addArray(enc, "type", kind)
 	addString(enc, "action", action)
 	enc.AddString("outcome", "success")
 	enc.AddString("id", s.id)
@@ -238,15 +238,15 @@ type dnsSection line
 
 func (s *dnsSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("id", strconv.Itoa(int(s.h.ID)))
-	enc.AddObject("question", (*questionSection)(s))
+	addObject(enc, "question", (*questionSection)(s))
 	if s.h.Answered {
 		enc.AddString("response_code", rcodeName(s.h.RCode))
 		if f := headerFlags(s.h); len(f) > 0 {
-			enc.AddArray("header_flags", f)
+			addArray(enc, "header_flags", f)
 		}
 	}
 	if s.h.Sink.IsValid() {
-		enc.AddArray("resolved_ip", words{s.h.Sink.String()})
+		addArray(enc, "resolved_ip", words{s.h.Sink.String()})
 	}
 	return nil
 }
@@ -280,7 +280,7 @@ type threatSection line
 
 func (s *threatSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if len(s.indicators) > 0 {
-		enc.AddObject("threat", (*threatObject)(&s.indicators[0]))
+		addObject(enc, "threat", (*threatObject)(&s.indicators[0]))
 	}
 	return nil
 }
@@ -288,10 +288,10 @@ func (s *threatSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 type threatObject Indicator
 
 func (ind *threatObject) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddObject("indicator", (*threatIndicator)(ind))
-	addObject(enc, "feed", "name", ind.List)
+	addObject(enc, "indicator", (*threatIndicator)(ind))
+	addPair(enc, "feed", "name", ind.List)
 	if ind.Family != "" {
-		enc.AddObject("software", softwareSection(ind.Family))
+		addObject(enc, "software", softwareSection(ind.Family))
 	}
 	return nil
 }
@@ -306,7 +306,7 @@ func (i *threatIndicator) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	addTime(enc, "last_seen", i.LastSeen)
 	addString(enc, "provider", i.List)
 	addString(enc, "reference", i.Reference)
-	addObject(enc, "marking", "tlp", i.TLP)
+	addPair(enc, "marking", "tlp", i.TLP)
 	return nil
 }
 
@@ -362,7 +362,7 @@ func (s *sinkholeSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	enc.AddBool("source_proven", proven)
 	if h.Client.IsValid() {
-		enc.AddObject("peer", peerSection(h.Client))
+		addObject(enc, "peer", peerSection(h.Client))
 	}
 	if observed {
 		enc.AddString("mode", "observe")
@@ -396,7 +396,7 @@ func (s *sinkholeSection) addMatch(enc zapcore.ObjectEncoder) {
 		addString(enc, "value", s.question)
 	}
 	if len(h.Chain) > 0 {
-		enc.AddArray("chain", chainNames(h.Chain))
+		addArray(enc, "chain", chainNames(h.Chain))
 	}
 }
 
@@ -417,13 +417,13 @@ func (s *sinkholeSection) addIndicators(enc zapcore.ObjectEncoder, byClient bool
 		}
 	}
 	if len(families) > 0 {
-		enc.AddArray("families", families)
+		addArray(enc, "families", families)
 	}
 	if len(lists) > 0 {
-		enc.AddArray("lists", lists)
+		addArray(enc, "lists", lists)
 	}
 	if len(s.indicators) > 1 || byClient && len(s.indicators) > 0 {
-		enc.AddArray("indicators", indicatorArray(s.indicators))
+		addArray(enc, "indicators", indicatorArray(s.indicators))
 	}
 	if !byClient {
 		if s.h.MoreRules > 0 {
@@ -441,7 +441,7 @@ func (s *sinkholeSection) addMerged(enc zapcore.ObjectEncoder) {
 	enc.AddUint64("count", g.count)
 	enc.AddString("merged", g.kind)
 	enc.AddString("last_unix_ns", strconv.FormatInt(g.last.UnixNano(), 10))
-	enc.AddArray("ports", portArray(g.ports))
+	addArray(enc, "ports", portArray(g.ports))
 	if g.portsTruncated {
 		enc.AddBool("ports_truncated", true)
 	}
@@ -467,8 +467,8 @@ type ownEventSection line
 
 func (s *ownEventSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("kind", "event")
-	enc.AddArray("category", words{"process"})
-	enc.AddArray("type", words{s.own.kind})
+	addArray(enc, "category", words{"process"})
+	addArray(enc, "type", words{s.own.kind})
 	enc.AddString("action", s.own.action)
 	enc.AddString("outcome", s.own.outcome)
 	enc.AddString("id", s.id)
@@ -488,7 +488,7 @@ func (s *ownSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddInt64("torn_bytes", s.own.tornBytes)
 	}
 	if s.own.accounting != nil {
-		enc.AddObject("journal", s.own.accounting)
+		addObject(enc, "journal", s.own.accounting)
 	}
 	return nil
 }
@@ -540,7 +540,7 @@ type listArray []*Indicator
 
 func (a listArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 	for _, ind := range a {
-		enc.AppendObject((*listSection)(ind))
+		appendObject(enc, (*listSection)(ind))
 	}
 	return nil
 }
@@ -561,7 +561,7 @@ type indicatorArray []Indicator
 
 func (a indicatorArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 	for i := range a {
-		enc.AppendObject((*indicatorSection)(&a[i]))
+		appendObject(enc, (*indicatorSection)(&a[i]))
 	}
 	return nil
 }
@@ -589,6 +589,20 @@ func (s *indicatorSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
+// addObject, addArray and appendObject add what cannot fail: no marshaller of
+// this package returns an error, and zap's JSON encoder has none of its own.
+func addObject(enc zapcore.ObjectEncoder, key string, o zapcore.ObjectMarshaler) {
+	_ = enc.AddObject(key, o)
+}
+
+func addArray(enc zapcore.ObjectEncoder, key string, a zapcore.ArrayMarshaler) {
+	_ = enc.AddArray(key, a)
+}
+
+func appendObject(enc zapcore.ArrayEncoder, o zapcore.ObjectMarshaler) {
+	_ = enc.AppendObject(o)
+}
+
 // pair is an object of one field.
 type pair struct{ key, value string }
 
@@ -603,9 +617,9 @@ func addString(enc zapcore.ObjectEncoder, key, value string) {
 	}
 }
 
-func addObject(enc zapcore.ObjectEncoder, key, field, value string) {
+func addPair(enc zapcore.ObjectEncoder, key, field, value string) {
 	if value != "" {
-		enc.AddObject(key, pair{field, value})
+		addObject(enc, key, pair{field, value})
 	}
 }
 

@@ -8,58 +8,66 @@ import (
 	"sinkhole/hits"
 )
 
-// csvColumns are the columns of a CSV export in order. Scripts depend on them:
-// new ones go to the end.
-var csvColumns = [...]struct {
+// csvColumn is a column of a CSV export: its name and what a record has in it.
+type csvColumn struct {
 	name string
 	cell func(*hits.Record) string
-}{
-	{"time", func(r *hits.Record) string { return formatTime(r.Time) }},
-	{"last_time", func(r *hits.Record) string { return formatTime(r.End()) }},
-	{"client_ip", func(r *hits.Record) string { return formatAddr(r.Client.IP) }},
-	{"client_port", func(r *hits.Record) string { return number(uint64(r.Client.Port)) }},
-	{"ports", func(r *hits.Record) string { return ports(r.Sinkhole.Ports) }},
-	{"ports_truncated", func(r *hits.Record) string { return truth(r, r.Sinkhole.PortsTruncated) }},
-	{"source_proven", func(r *hits.Record) string { return truth(r, r.Sinkhole.SourceProven) }},
-	{"transport", func(r *hits.Record) string { return r.Sinkhole.Transport }},
-	{"server_ip", func(r *hits.Record) string { return formatAddr(r.Server.IP) }},
-	{"server_port", func(r *hits.Record) string { return number(uint64(r.Server.Port)) }},
-	{"name", func(r *hits.Record) string { return r.DNS.Question.Name }},
-	{"type", func(r *hits.Record) string { return r.DNS.Question.Type }},
-	{"registered_domain", func(r *hits.Record) string { return r.DNS.Question.RegisteredDomain }},
-	{"response_code", func(r *hits.Record) string { return r.DNS.ResponseCode }},
-	{"action", func(r *hits.Record) string { return r.Event.Action }},
-	{"mode", func(r *hits.Record) string { return r.Sinkhole.Mode }},
-	{"address", func(r *hits.Record) string { return formatAddr(r.Sinkhole.Address) }},
-	{"trigger", func(r *hits.Record) string { return r.Sinkhole.Trigger }},
-	{"scope", func(r *hits.Record) string { return r.Sinkhole.Scope }},
-	{"value", func(r *hits.Record) string { return r.Sinkhole.Value }},
-	{"indicator_type", func(r *hits.Record) string { return r.Threat.Indicator.Type }},
-	{"indicator", func(r *hits.Record) string { return r.Threat.Indicator.Name }},
-	{"families", func(r *hits.Record) string { return strings.Join(r.Sinkhole.Families, "; ") }},
-	{"lists", func(r *hits.Record) string { return lists(r.Sinkhole.Lists) }},
-	{"confidence", func(r *hits.Record) string { return confidence(r.Sinkhole.Confidence) }},
-	{"reference", func(r *hits.Record) string { return r.Threat.Indicator.Reference }},
-	{"tlp", func(r *hits.Record) string { return r.Threat.Indicator.Marking.TLP }},
-	{"count", func(r *hits.Record) string { return number(count(r)) }},
-	{"observer", func(r *hits.Record) string { return r.Observer.Name }},
-	{"dataset", func(r *hits.Record) string { return r.Event.Dataset }},
-	{"id", func(r *hits.Record) string { return r.Event.ID }},
-	{"sequence", func(r *hits.Record) string { return number(r.Event.Sequence) }},
+}
+
+// csvColumns are the columns of a CSV export in order. Scripts depend on them:
+// new ones go to the end.
+func csvColumns() []csvColumn {
+	return []csvColumn{
+		{"time", func(r *hits.Record) string { return formatTime(r.Time) }},
+		{"last_time", func(r *hits.Record) string { return formatTime(r.End()) }},
+		{"client_ip", func(r *hits.Record) string { return formatAddr(r.Client.IP) }},
+		{"client_port", func(r *hits.Record) string { return number(uint64(r.Client.Port)) }},
+		{"ports", func(r *hits.Record) string { return ports(r.Sinkhole.Ports) }},
+		{"ports_truncated", func(r *hits.Record) string { return truth(r, r.Sinkhole.PortsTruncated) }},
+		{"source_proven", func(r *hits.Record) string { return truth(r, r.Sinkhole.SourceProven) }},
+		{"transport", func(r *hits.Record) string { return r.Sinkhole.Transport }},
+		{"server_ip", func(r *hits.Record) string { return formatAddr(r.Server.IP) }},
+		{"server_port", func(r *hits.Record) string { return number(uint64(r.Server.Port)) }},
+		{"name", func(r *hits.Record) string { return r.DNS.Question.Name }},
+		{"type", func(r *hits.Record) string { return r.DNS.Question.Type }},
+		{"registered_domain", func(r *hits.Record) string { return r.DNS.Question.RegisteredDomain }},
+		{"response_code", func(r *hits.Record) string { return r.DNS.ResponseCode }},
+		{"action", func(r *hits.Record) string { return r.Event.Action }},
+		{"mode", func(r *hits.Record) string { return r.Sinkhole.Mode }},
+		{"address", func(r *hits.Record) string { return formatAddr(r.Sinkhole.Address) }},
+		{"trigger", func(r *hits.Record) string { return r.Sinkhole.Trigger }},
+		{"scope", func(r *hits.Record) string { return r.Sinkhole.Scope }},
+		{"value", func(r *hits.Record) string { return r.Sinkhole.Value }},
+		{"indicator_type", func(r *hits.Record) string { return r.Threat.Indicator.Type }},
+		{"indicator", func(r *hits.Record) string { return r.Threat.Indicator.Name }},
+		{"families", func(r *hits.Record) string { return strings.Join(r.Sinkhole.Families, "; ") }},
+		{"lists", func(r *hits.Record) string { return lists(r.Sinkhole.Lists) }},
+		{"confidence", func(r *hits.Record) string { return confidence(r.Sinkhole.Confidence) }},
+		{"reference", func(r *hits.Record) string { return r.Threat.Indicator.Reference }},
+		{"tlp", func(r *hits.Record) string { return r.Threat.Indicator.Marking.TLP }},
+		{"count", func(r *hits.Record) string { return number(count(r)) }},
+		{"observer", func(r *hits.Record) string { return r.Observer.Name }},
+		{"dataset", func(r *hits.Record) string { return r.Event.Dataset }},
+		{"id", func(r *hits.Record) string { return r.Event.ID }},
+		{"sequence", func(r *hits.Record) string { return number(r.Event.Sequence) }},
+	}
 }
 
 // csvWriter writes RFC 4180 with every field in quotes: a spreadsheet whose
 // separator is another than the comma must not cut a field in two.
 type csvWriter struct {
-	w    io.Writer
-	buf  []byte
-	head bool
+	w       io.Writer
+	columns []csvColumn
+	buf     []byte
+	head    bool // the header is written
 }
+
+func newCSV(w io.Writer) *csvWriter { return &csvWriter{w: w, columns: csvColumns()} }
 
 func (c *csvWriter) Write(r *hits.Record) error {
 	c.buf = c.buf[:0]
 	c.appendHeader()
-	for i, col := range &csvColumns {
+	for i, col := range c.columns {
 		c.appendField(i, col.cell(r))
 	}
 	c.buf = append(c.buf, "\r\n"...)
@@ -79,7 +87,7 @@ func (c *csvWriter) appendHeader() {
 		return
 	}
 	c.head = true
-	for i, col := range &csvColumns {
+	for i, col := range c.columns {
 		c.appendField(i, col.name)
 	}
 	c.buf = append(c.buf, "\r\n"...)

@@ -41,7 +41,7 @@ func New(format string, w io.Writer, opts Options) (Writer, error) {
 	case "table":
 		return newTable(w, opts), nil
 	case "csv":
-		return &csvWriter{w: w}, nil
+		return newCSV(w), nil
 	case "json":
 		return &jsonWriter{w: w}, nil
 	case "jsonl":
