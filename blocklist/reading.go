@@ -135,7 +135,7 @@ func (r *reading) readFile(spec *Spec, defaultAction format.Action, path string)
 	switch {
 	case changed:
 		return fmt.Errorf("%s: %w", path, errChanging)
-	case failure != nil && failure != io.EOF:
+	case failure != nil && !errors.Is(failure, io.EOF):
 		return failure // it ended the reading, and names the path already
 	case err != nil:
 		return err

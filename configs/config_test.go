@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -268,9 +269,9 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 	missing := filepath.Join(dir, "missing")
 	for path, want := range map[string]string{
-		missing: "configuration " + missing + ": file does not exist, expected a configuration file there",
-		dir:     "configuration " + dir + ": found a directory, expected a file",
-		pipe:    "configuration " + pipe + ": found a device or pipe, expected a regular file",
+		missing: missing + ": file does not exist, expected a configuration file: correct the path, or put the file there",
+		dir:     dir + ": is a directory, expected a configuration file: name the file in it",
+		pipe:    pipe + ": is a device or pipe, expected a regular file: write the configuration to a file and name that",
 		large:   large + ": found more than 1048576 bytes, expected a configuration of at most 1 MiB; is this another file?",
 	} {
 		if _, err := Load(path); err == nil || err.Error() != want {
@@ -291,7 +292,7 @@ func TestUnpermittedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Load(path)
-	if want := "configuration " + path + ": cannot be read: permission denied"; err == nil || err.Error() != want {
+	if want := fmt.Sprintf("%s: permission denied: let the user (uid %d) read the file and enter the directories above it", path, os.Geteuid()); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

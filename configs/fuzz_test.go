@@ -1,8 +1,8 @@
 package configs
 
 import (
-	"errors"
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"

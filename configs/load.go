@@ -42,7 +42,7 @@ func Load(path string) (*Config, error) {
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("configuration %s: cannot find its directory: %w", path, err)
+		return nil, fmt.Errorf("%s: cannot find its directory: %w", path, err)
 	}
 	return Parse(path, data, filepath.Dir(absolute))
 }
@@ -63,24 +63,31 @@ func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("configuration %s: %w, expected a configuration file there", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s: %w, expected a configuration file: correct the path, or put the file there", path, fs.ErrNotExist)
 	case err != nil:
-		return nil, fmt.Errorf("configuration %s: cannot be read: %w", path, cause(err))
+		return nil, refuse(path, err)
 	case info.IsDir():
-		return nil, fmt.Errorf("configuration %s: found a directory, expected a file", path)
+		return nil, fmt.Errorf("%s: is a directory, expected a configuration file: name the file in it", path)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("configuration %s: found a device or pipe, expected a regular file", path)
+		return nil, fmt.Errorf("%s: is a device or pipe, expected a regular file: write the configuration to a file and name that", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("configuration %s: cannot be read: %w", path, cause(err))
+		return nil, refuse(path, err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("configuration %s: cannot be read: %w", path, cause(err))
+		return nil, refuse(path, err)
 	}
 	return data, nil
+}
+
+func refuse(path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s: %w: let the user (uid %d) read the file and enter the directories above it", path, cause(err), os.Geteuid())
+	}
+	return fmt.Errorf("%s: %w, expected a configuration file that can be read", path, cause(err))
 }
 
 // cause is what the system said, without the path that the message has already.

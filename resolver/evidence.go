@@ -1,6 +1,8 @@
 package resolver
 
 import (
+	"net/netip"
+
 	"sinkhole/blocklist"
 	"sinkhole/blocklist/format"
 	"sinkhole/hits"
@@ -58,7 +60,9 @@ func (r *Resolver) record(q *request, p *blocklist.Policy, v *blocklist.Verdict,
 		h.Answered = true
 		h.Flags = wire.Flags(answer)
 		h.RCode = h.Flags & wire.RCodeMask
-		h.Truncated = h.Flags&wire.TC != 0
+		if h.Truncated = h.Flags&wire.TC != 0; h.Truncated {
+			h.Sink = netip.Addr{} // it was cut off: the client has none yet
+		}
 	}
 	q.queue.Record(&h)
 }

@@ -79,18 +79,21 @@ func FuzzExchange(f *testing.F) {
 	handlers := []*handler{k.handler(hits.UDP), k.handler(hits.TCP)}
 	f.Fuzz(func(t *testing.T, query, reply []byte, overTCP bool) {
 		k.cache.Flush()
+		readable := true // by the library, which knows the data of more types than we do
 		k.forward = func(_ context.Context, asked []byte) (upstream.Reply, error) {
-			return upstream.Reply{Msg: upstreamReply(asked, reply)}, nil
+			msg := upstreamReply(asked, reply)
+			readable = readable && new(dns.Msg).Unpack(msg) == nil
+			return upstream.Reply{Msg: msg}, nil
 		}
 		h := handlers[0]
 		if overTCP {
 			h = handlers[1]
 		}
-		first := exchange(t, k, h, query)
+		first := exchange(t, k, h, query, &readable)
 		k.forward = func(context.Context, []byte) (upstream.Reply, error) {
 			return upstream.Reply{}, &upstream.Error{Kind: upstream.NoReply}
 		}
-		again := exchange(t, k, h, query) // from the cache, if it was kept
+		again := exchange(t, k, h, query, &readable) // from the cache, if it was kept
 		if first != nil && again != nil && len(first) == len(again) && wire.Flags(again)&wire.RCodeMask != wire.RCodeServFail && wire.Flags(first) != wire.Flags(again) {
 			t.Errorf("%x\nand from the cache %x", first, again)
 		}
@@ -110,8 +113,9 @@ func upstreamReply(asked, reply []byte) []byte {
 	return slices.Concat(reply[:wire.HeaderLen], asked[wire.HeaderLen:wire.HeaderLen+n+4], reply[wire.HeaderLen:])
 }
 
-// exchange holds the one reply to a message to what must be true of each.
-func exchange(t *testing.T, k *rig, h *handler, query []byte) []byte {
+// exchange holds the one reply to a message to what must be true of each. It is
+// readable unless the upstream's is not.
+func exchange(t *testing.T, k *rig, h *handler, query []byte, readable *bool) []byte {
 	t.Helper()
 	w := &writer{transport: h.transport}
 	handled := serve(h, w, query)
@@ -128,6 +132,9 @@ func exchange(t *testing.T, k *rig, h *handler, query []byte) []byte {
 	var asked, m dns.Msg
 	check(t, asked.Unpack(query))
 	if err := m.Unpack(reply); err != nil || len(w.replies) > 1 {
+		if len(w.replies) == 1 && !*readable && wire.ID(reply) == asked.Id && wire.Flags(reply)&wire.QR != 0 {
+			return reply
+		}
 		t.Fatalf("%x\n%d replies; %x: %v", query, len(w.replies), reply, err)
 	}
 	if m.Id != asked.Id || !m.Response || !m.RecursionAvailable || m.Authoritative || m.Zero || m.RecursionDesired != asked.RecursionDesired {

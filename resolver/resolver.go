@@ -87,7 +87,7 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	now := q.received.Unix()
 
 	var v blocklist.Verdict
-	p.JudgeQuestion(q.client.Addr().WithZone(""), q.QName(), now, &v)
+	p.JudgeQuestion(q.client.Addr(), q.QName(), now, &v)
 	if enforced(q, &v) {
 		return r.enforce(q, s, p, &v, dst)
 	}

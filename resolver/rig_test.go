@@ -36,6 +36,7 @@ type rigOptions struct {
 	dualStack bool
 	idle      bool // does not serve yet
 	queue     int  // length of the journal's queues
+	still     bool // the journal's writer runs only when the rig is stopped
 }
 
 // rig is a whole resolver on loopback, made of the real parts.
@@ -61,7 +62,11 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	t.Helper()
 	k := &rig{dir: t.TempDir()}
 	var err error
-	k.journal, err = hits.Open(hits.Options{Dir: k.dir, QueueLength: cmp.Or(o.queue, 1024)})
+	runWriter := func(write func()) { go write() }
+	if o.still {
+		runWriter = func(write func()) { t.Cleanup(func() { go write(); k.stop() }) }
+	}
+	k.journal, err = hits.Open(hits.Options{Dir: k.dir, QueueLength: cmp.Or(o.queue, 1024), RunWriter: runWriter})
 	check(t, err)
 	k.lists, err = blocklist.Open(blocklist.Options{Specs: o.specs, DefaultAction: cmp.Or(o.action, format.Sinkhole)})
 	check(t, err)
@@ -98,7 +103,9 @@ func newRig(t testing.TB, o rigOptions) *rig {
 			check(t, k.journal.Close(ctx))
 		})
 	}
-	t.Cleanup(k.stop)
+	if !o.still {
+		t.Cleanup(k.stop)
+	}
 	return k
 }
 

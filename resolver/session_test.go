@@ -262,12 +262,12 @@ func (s *step) compare(packed []byte, failure error) error {
 	switch {
 	case s.rcode == "none":
 		if !errors.Is(failure, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("a reply of %d octets (%v), expected none", len(packed), failure)
+			return fmt.Errorf("a reply of %d octets (%w), expected none", len(packed), failure)
 		}
 		return nil
 	case s.rcode == "closed":
 		if failure == nil || errors.Is(failure, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("a reply of %d octets (%v), expected that the connection is closed", len(packed), failure)
+			return fmt.Errorf("a reply of %d octets (%w), expected that the connection is closed", len(packed), failure)
 		}
 		return nil
 	case failure != nil:

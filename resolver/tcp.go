@@ -78,7 +78,7 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Write(b)
 	if err != nil {
-		c.Close() // the rest of a half-written answer would be read as the next one
+		_ = c.Close() // the rest of a half-written answer would be read as the next one
 	}
 	return n, err
 }

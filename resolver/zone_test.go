@@ -151,8 +151,9 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 			if !overTCP {
 				m.Truncated, m.Answer = true, nil
 			}
-		case "ad":
-			m.AuthenticatedData = true
+		case "ad": // for those who want to know (RFC 6840 section 5.8)
+			opt := q.IsEdns0()
+			m.AuthenticatedData = q.AuthenticatedData || opt != nil && opt.Do()
 		case "aa":
 			m.Authoritative = true
 		case "nosoa":

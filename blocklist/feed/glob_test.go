@@ -9,7 +9,7 @@ import (
 
 func TestExpand(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, dir := range []string{"lists/sub/deep", "lists/dir.txt", "other/sub", ".hidden", "lists/..2026_1"} {
+	for _, dir := range []string{"lists/sub/deep", "lists/dir.txt", "other/sub", ".hidden", "lists/..2026_1", "deep/loops"} {
 		must(t, os.MkdirAll(dir, 0o755))
 	}
 	for _, name := range []string{
@@ -22,6 +22,7 @@ func TestExpand(t *testing.T) {
 	must(t, os.Symlink("..2026_1/k.txt", "lists/k.txt"))
 	must(t, os.Symlink("sub", "lists/link.txt"))
 	must(t, os.Symlink("nowhere", "lists/gone.txt"))
+	must(t, os.Symlink("loop", "deep/loops/loop"))
 
 	for pattern, want := range map[string][]string{
 		"lists/a.txt":       {"lists/a.txt"},
@@ -43,6 +44,7 @@ func TestExpand(t *testing.T) {
 		"*/*/*.txt":         {"lists/link.txt/s.txt", "lists/sub/s.txt", "other/sub/s.txt"},
 		"*/sub/none.txt":    nil,
 		"*/sub":             nil,
+		"deep/loops/*/x":    {"deep/loops/loop/x"}, // opening it says what is wrong
 		".hidden/*":         {".hidden/h.txt"},
 		"lists/../[l]*/c.*": {"lists/c.csv"},
 	} {

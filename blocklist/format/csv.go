@@ -73,7 +73,7 @@ func (t *table) readHeader() (some bool, err error) {
 		return false, nil
 	}
 	if p.is() {
-		return false, fmt.Errorf("line %d, the CSV header: %s", t.line, p.reason)
+		return false, t.badHeader(fmt.Errorf("the CSV header: %s", p.reason))
 	}
 	for c := range t.place {
 		t.place[c] = -1
@@ -88,7 +88,7 @@ fields:
 				continue
 			}
 			if t.place[c] >= 0 {
-				return false, fmt.Errorf("line %d: the CSV header names the column %q twice", t.line, name)
+				return false, t.badHeader(fmt.Errorf("the CSV header names the column %q twice, expected it once", name))
 			}
 			t.place[c] = i
 			continue fields
@@ -97,13 +97,15 @@ fields:
 	}
 	if t.place[colIndicator] < 0 {
 		if t.width == 1 && bytes.ContainsAny(t.fields[0], ";\t") {
-			return false, errors.New("CSV fields separated by semicolons or tabs, expected commas")
+			return false, t.badHeader(errors.New("CSV fields separated by semicolons or tabs, expected commas: export the list with commas"))
 		}
-		return false, readable(kindForeign, t.in)
+		return false, t.badHeader(errForeign)
 	}
 	t.warnIgnored(ignored)
 	return true, nil
 }
+
+func (t *table) badHeader(err error) error { return &Error{Line: t.line, Err: err} }
 
 func (t *table) warnIgnored(names []string) {
 	const shown = 20

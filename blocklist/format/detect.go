@@ -19,6 +19,8 @@ const (
 	kindForeign   Kind = "CSV"
 )
 
+var errForeign = errors.New(`CSV without a column "indicator", expected a header row that names one`)
+
 // look judges the head of a list, maxLine octets from its first line that is
 // no comment, and leaves the stream at that line. An error is the stream's, or
 // content that is no list in any notation. The kind is Auto where nothing but comments came,
@@ -42,7 +44,7 @@ func look(in *lines) (Kind, error) {
 		return Auto, nil
 	}
 	if err := notList(head); err != nil {
-		return "", err
+		return "", &Error{Line: in.read + 1, Err: err}
 	}
 	first, _, _ := bytes.Cut(head, []byte{'\n'})
 	switch {
@@ -63,10 +65,10 @@ func readable(seen Kind, in *lines) error {
 		return nil
 	case "":
 		first, _, _ := bytes.Cut(in.window(maxLine), []byte{'\n'})
-		return fmt.Errorf("unrecognized content at line %d (%q), expected a list in the notation %s, %s, %s or %s",
-			in.read+1, printable(trim(first)), Domains, Hosts, RPZ, CSV)
+		return &Error{Line: in.read + 1, Err: fmt.Errorf("unrecognized content (%q), expected a list in the notation %s, %s, %s or %s; if it is in one of them, name that as its format",
+			printable(trim(first)), Domains, Hosts, RPZ, CSV)}
 	case kindForeign:
-		return errors.New(`CSV without a column "indicator", expected a header row that names one`)
+		return &Error{Line: in.read + 1, Err: errForeign}
 	}
 	return fmt.Errorf("this is a list in the %s notation, which this version does not read yet, expected %s, %s, %s or %s",
 		seen, Domains, Hosts, RPZ, CSV)
@@ -96,9 +98,9 @@ func notText(head []byte) error {
 	for _, magic := range [...]struct{ octets, found string }{
 		{"\xff\xfe", "UTF-16 text, expected UTF-8: save the list as UTF-8"},
 		{"\xfe\xff", "UTF-16 text, expected UTF-8: save the list as UTF-8"},
-		{"\x1f\x8b", "gzip-compressed content, expected text"},
-		{"\x28\xb5\x2f\xfd", "zstd-compressed content, expected text"},
-		{"PK\x03\x04", "a zip archive, expected text"},
+		{"\x1f\x8b", "gzip-compressed content, expected text: unpack the list"},
+		{"\x28\xb5\x2f\xfd", "zstd-compressed content, expected text: unpack the list"},
+		{"PK\x03\x04", "a zip archive, expected text: unpack the list"},
 	} {
 		if bytes.HasPrefix(head, []byte(magic.octets)) {
 			return errors.New(magic.found)
@@ -114,7 +116,7 @@ func notList(head []byte) error {
 	case len(head) == 0:
 		return nil
 	case head[0] == '<':
-		return errors.New("an HTML or XML page, expected a list: the source may have answered with an error or login page")
+		return errors.New("an HTML or XML page, expected a list: it may be an error or login page; download the list again, and look where it comes from")
 	case head[0] == '{' || head[0] == '[' && isJSONArray(head):
 		what := "JSON"
 		switch {

@@ -1,18 +1,12 @@
 package format
 
+import "iter"
+
 // readDomains reads a list of one entry a line: a name, *.name, an address, a
 // prefix, a URL without a path, each with an optional port.
 func readDomains(in *lines, out *sink, scope Scope) {
 	scratch := make([]byte, 0, 2*maxName)
-	for !out.hopeless() {
-		line, cut, ok := in.next()
-		if !ok {
-			return
-		}
-		if cut {
-			out.leaveOut(in.read, 0, line, longLine())
-			continue
-		}
+	for line := range wholeLines(in, out) {
 		text := content(line)
 		if len(text) == 0 {
 			continue
@@ -28,6 +22,24 @@ func readDomains(in *lines, out *sink, scope Scope) {
 			continue
 		}
 		e.put(out, in.read, scope)
+	}
+}
+
+// wholeLines are the lines of a list, as long as there is hope for it. Those
+// that are too long are left out.
+func wholeLines(in *lines, out *sink) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for !out.hopeless() {
+			line, cut, ok := in.next()
+			switch {
+			case !ok:
+				return
+			case cut:
+				out.leaveOut(in.read, 0, line, longLine())
+			case !yield(line):
+				return
+			}
+		}
 	}
 }
 

@@ -47,18 +47,30 @@ type Result struct {
 // is the parser's again once emit returns.
 //
 // An error means that the list fails as a whole and that every indicator
-// emitted before is to be thrown away: r failed (its error is wrapped), or the
-// content is no list. The Result then says how far the reading came.
+// emitted before is to be thrown away: it is that of r, or the content is no
+// list, with an [Error] where one line shows it. The Result then says how far
+// the reading came.
 func Parse(r io.Reader, o Options, emit func(*Indicator), fault func(Fault)) (Result, error) {
 	out := &sink{emit: emit, fault: fault}
 	in := newLines(r)
 	err := read(in, out, o)
 	out.result.Lines = in.read
 	if in.err != nil {
-		err = fmt.Errorf("after line %d: %w", in.read, in.err)
+		err = in.err
 	}
 	return out.result, err
 }
+
+// Error is why a list fails as a whole, where one line of it shows that.
+type Error struct {
+	Line int // 1-based
+	Err  error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+
+// Unwrap returns the error without its place.
+func (e *Error) Unwrap() error { return e.Err }
 
 func read(in *lines, out *sink, o Options) error {
 	if o.Kind == "" {

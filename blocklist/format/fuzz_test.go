@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +60,24 @@ func checkedParse(t *testing.T, list []byte, o Options) (emitted []Indicator, re
 	if newlines := bytes.Count(list, []byte{'\n'}); result.Lines > newlines+1 || err == nil && result.Lines < newlines {
 		t.Fatalf("%d lines of a list with %d line ends", result.Lines, newlines)
 	}
+	checkPlace(t, list, err)
 	return emitted, result, err
+}
+
+// checkPlace holds that an error names a line of the list, and that of a NUL
+// octet the octet's own.
+func checkPlace(t *testing.T, list []byte, err error) {
+	t.Helper()
+	place, ok := errors.AsType[*Error](err)
+	if !ok {
+		return
+	}
+	if place.Line < 1 || place.Line > bytes.Count(list, []byte{'\n'})+1 {
+		t.Fatalf("%v: the list has no such line", err)
+	}
+	if before, _, _ := bytes.Cut(list, []byte{0}); errors.Is(err, errBinary) && place.Line != bytes.Count(before, []byte{'\n'})+1 {
+		t.Fatalf("%v: the octet stands elsewhere", err)
+	}
 }
 
 // seed adds a small list and more.

@@ -7,15 +7,7 @@ import "bytes"
 // the file is used as such, and here the list's action says that.
 func readHosts(in *lines, out *sink, scope Scope) {
 	scratch := make([]byte, 0, 2*maxName)
-	for !out.hopeless() {
-		line, cut, ok := in.next()
-		if !ok {
-			return
-		}
-		if cut {
-			out.leaveOut(in.read, 0, line, longLine())
-			continue
-		}
+	for line := range wholeLines(in, out) {
 		readHostsLine(in.read, line, scratch, out, scope)
 	}
 }

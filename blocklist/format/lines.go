@@ -2,7 +2,6 @@ package format
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,7 @@ import (
 // maxLine bounds a line, and a record that goes over several lines, in octets.
 const maxLine = 64 << 10
 
-// errBinary is the whole list's error where its content is no text.
-var errBinary = errors.New("binary content: a NUL octet, expected a text list")
+var errBinary = errors.New("binary content: a NUL octet, expected text: save the list as text")
 
 // lines cuts a stream into lines within one buffer of fixed size.
 type lines struct {
@@ -132,11 +130,8 @@ func (l *lines) fillTail() bool {
 		if n < 0 || n > len(l.buf)-l.end {
 			return l.fail(fmt.Errorf("reader returned an impossible count of %d octets", n))
 		}
-		if bytes.IndexByte(l.buf[l.end:l.end+n], 0) >= 0 {
-			if l.read == 0 && l.pos == 0 {
-				return l.fail(cmp.Or(notText(l.buf[:l.end+n]), errBinary))
-			}
-			return l.fail(errBinary)
+		if i := bytes.IndexByte(l.buf[l.end:l.end+n], 0); i >= 0 {
+			return l.fail(l.binary(l.end+i, l.end+n))
 		}
 		// The bare io.EOF alone: a reader that wraps it tells of a failure.
 		if err == io.EOF {
@@ -150,6 +145,16 @@ func (l *lines) fillTail() bool {
 		}
 	}
 	return l.fail(io.ErrNoProgress)
+}
+
+// binary is the error of a NUL octet at an offset in what is read up to end.
+func (l *lines) binary(nul, end int) error {
+	if l.read == 0 && l.pos == 0 {
+		if err := notText(l.buf[:end]); err != nil {
+			return err
+		}
+	}
+	return &Error{Line: l.read + 1 + bytes.Count(l.buf[l.pos:nul], []byte{'\n'}), Err: errBinary}
 }
 
 // fail ends the reading; it reports that nothing came.

@@ -30,11 +30,10 @@ func newCheck(file *string) *cobra.Command {
 }
 
 func check(c *configs.Config, out, messages io.Writer) error {
-	lists, err := blocklist.Open(listOptions(c))
+	lists, err := readLists(c)
 	if err != nil {
 		return err
 	}
-	defer lists.Close()
 	for _, w := range deafSinkholes(c) {
 		fmt.Fprintf(messages, "%s (warning)\n", w)
 	}
@@ -68,8 +67,8 @@ func checkList(s *blocklist.Status, out, messages io.Writer) (faults int) {
 		fmt.Fprintf(messages, "list %s: %s more\n", s.Name, plural(more, "malformed line", "malformed lines"))
 	}
 	if s.Error != "" {
-		fmt.Fprintf(messages, "list %s: %s\n", s.Name, s.Error)
-		return max(1, malformed)
+		fmt.Fprintf(messages, "%s (list %s cannot be used)\n", s.Error, s.Name)
+		return malformed + 1
 	}
 	fmt.Fprintf(out, "list %s: %s, %s malformed, %s left out\n", s.Name, plural(s.Entries, "entry", "entries"),
 		humanize.Comma(int64(s.Malformed)), humanize.Comma(int64(s.Refused)))

@@ -108,11 +108,10 @@ type explainedIndicator struct {
 }
 
 func explain(c *configs.Config, q question, asJSON bool, out, messages io.Writer) error {
-	lists, err := blocklist.Open(listOptions(c))
+	lists, err := readLists(c)
 	if err != nil {
 		return err
 	}
-	defer lists.Close()
 	for _, s := range lists.Status() {
 		if s.Error != "" {
 			fmt.Fprintf(messages, "sinkhole: list %s could not be read and is left out: %s\n", s.Name, s.Error)

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"sinkhole/configs"
 )
 
 // Exit codes, for scripts.
@@ -49,13 +51,23 @@ func run(args []string) int {
 	if exit, ok := errors.AsType[*exitError](err); ok {
 		code = exit.code
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintf(os.Stderr, "sinkhole: %s\n", text)
-		if code == exitUsage {
-			fmt.Fprintln(os.Stderr, "sinkhole: see 'sinkhole --help'")
-		}
+	complain(err)
+	if code == exitUsage && err.Error() != "" {
+		fmt.Fprintln(os.Stderr, "sinkhole: see 'sinkhole --help'")
 	}
 	return code
+}
+
+// complain prints what ended the program. Each fault of a configuration begins
+// its line with its place, which editors look for there.
+func complain(err error) {
+	if faults, ok := errors.AsType[configs.Faults](err); ok {
+		fmt.Fprintln(os.Stderr, faults.Error())
+		err = errors.New("the configuration cannot be used")
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(os.Stderr, "sinkhole: %s\n", text)
+	}
 }
 
 // newRoot is the command with all its subcommands.

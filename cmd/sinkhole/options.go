@@ -97,6 +97,15 @@ func explainLevel(e configs.Explain) resolver.Explain {
 	return resolver.ExplainNone
 }
 
+// readLists reads the lists of a configuration once.
+func readLists(c *configs.Config) (*blocklist.Lists, error) {
+	lists, err := blocklist.Open(listOptions(c))
+	if err != nil {
+		return nil, err
+	}
+	return lists, lists.Close() // the policy stays usable
+}
+
 // listOptions open the lists of a configuration without watching them.
 func listOptions(c *configs.Config) blocklist.Options {
 	return blocklist.Options{Specs: specs(c), DefaultAction: action(c.Sinkhole.Action), Embedded: embeddedList}
