@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -21,6 +22,21 @@ type handler struct {
 	transport hits.Transport
 	queue     *hits.Queue
 	work      sync.Pool // *work
+
+	// handed counts the datagrams that the library has and is not done with: it
+	// starts a goroutine for each, without a bound of its own.
+	handed atomic.Int64
+}
+
+// maxHanded bounds handed.
+const maxHanded = maxMisses
+
+// done takes back what a datagram handed to the library cost. TCP connections
+// have a goroutine each, and bounds of their own.
+func (h *handler) done() {
+	if h.transport == hits.UDP {
+		h.handed.Add(-1)
+	}
 }
 
 // work is the memory of one query: its facts and room for its answer.
@@ -39,6 +55,7 @@ func (r *Resolver) handler(transport hits.Transport) *handler {
 // ServeDNS implements [dns.Handler].
 func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	r := h.resolver
+	defer h.done()
 	defer h.survive(w, m)
 	r.count.queries[h.transport].Add(1)
 	job := h.work.Get().(*work)
@@ -82,6 +99,7 @@ func (h *handler) survive(w dns.ResponseWriter, m *dns.Msg) {
 func (h *handler) accept(header dns.Header) dns.MsgAcceptAction {
 	const response = 1 << 15
 	if header.Bits&response != 0 {
+		h.done()
 		return dns.MsgIgnore // answering answers makes loops
 	}
 	if header.Bits>>wire.OpcodeShift&0xF != dns.OpcodeQuery {
@@ -89,7 +107,7 @@ func (h *handler) accept(header dns.Header) dns.MsgAcceptAction {
 		return dns.MsgRejectNotImplemented
 	}
 	action := dns.DefaultMsgAcceptFunc(header)
-	if action == dns.MsgReject {
+	if action != dns.MsgAccept {
 		h.rejected(wire.RCodeFormErr)
 	}
 	return action
@@ -104,8 +122,9 @@ func (h *handler) invalid(msg []byte, _ error) {
 	}
 }
 
-// rejected counts an answer that the library gives.
+// rejected counts an answer that the library gives, and with that is done.
 func (h *handler) rejected(rcode uint16) {
+	h.done()
 	h.resolver.count.queries[h.transport].Add(1)
 	h.resolver.count.rcodes[rcode].Add(1)
 }

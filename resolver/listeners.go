@@ -69,19 +69,20 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 		return nil, err
 	}
 	l := &Listener{addr: addr, udp: udp, tcp: &tcpListener{Listener: tcp, resolver: r}, log: r.log, fail: make(chan error, 2)}
-	l.dns = []*dns.Server{r.server(hits.UDP), r.server(hits.TCP)}
+	h := r.handler(hits.UDP)
+	udp.prompt = &prompt{handler: h, job: work{answer: make([]byte, 0, 4096)}}
+	l.dns = []*dns.Server{r.server(h), r.server(r.handler(hits.TCP))}
 	l.dns[0].PacketConn, l.dns[1].Listener = udp, l.tcp
 	r.log.Info("listening", zap.Stringer("dns", addr), zap.Int("receive_buffer", raiseBuffer(socket)))
 	return l, nil
 }
 
-func (r *Resolver) server(transport hits.Transport) *dns.Server {
-	h := r.handler(transport)
+func (r *Resolver) server(h *handler) *dns.Server {
 	s := &dns.Server{
 		Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery,
 		MaxTCPQueries: maxTCPQueries, ReadTimeout: tcpReadWait, IdleTimeout: func() time.Duration { return tcpIdleWait },
 	}
-	if transport == hits.TCP {
+	if h.transport == hits.TCP {
 		s.DecorateReader = func(inner dns.Reader) dns.Reader { return tcpReader{Reader: inner, resolver: r} }
 	}
 	return s

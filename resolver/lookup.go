@@ -15,8 +15,8 @@ import (
 )
 
 // maxMisses bounds the queries that wait for upstreams at one time. One more is
-// answered SERVFAIL at once, so that blocked and cached answers never suffer.
-const maxMisses = 20_000
+// answered SERVFAIL at once.
+const maxMisses = 8192
 
 var errQuestion = errors.New("the reply has another question than the query")
 
@@ -28,6 +28,11 @@ const upstreamSize = 1232
 func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
 	var buffer [cache.MaxKey]byte // on the stack: nothing may keep it
 	key := cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD)
+	if q.atOnce {
+		e := r.cache.TryGet(key, q.received.UnixNano())
+		q.waits = e == nil
+		return e, wire.EDE{}
+	}
 	if e := r.cache.Get(key, q.received.UnixNano()); e != nil {
 		return e, wire.EDE{}
 	}

@@ -18,6 +18,11 @@ type request struct {
 	transport hits.Transport
 	received  time.Time
 	queue     *hits.Queue
+
+	// atOnce says that whoever answers may not wait, since others wait behind
+	// it; waits is then set, and nothing done, where the answer takes an
+	// upstream.
+	atOnce, waits bool
 }
 
 // maxUDPSize is the largest answer sent over UDP whatever the client offers, so

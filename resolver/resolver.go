@@ -89,6 +89,9 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	var v blocklist.Verdict
 	p.JudgeQuestion(q.client.Addr(), q.QName(), now, &v)
 	if enforced(q, &v) {
+		if q.waits = q.atOnce && v.Action == format.LocalData; q.waits { // its CNAME may lead upstream
+			return nil
+		}
 		return r.enforce(q, s, p, &v, dst)
 	}
 	if answer := r.unresolved(q, dst); answer != nil {
@@ -96,6 +99,9 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 		return answer
 	}
 	e, failure := r.lookup(q)
+	if q.waits {
+		return nil
+	}
 	if e == nil {
 		answer := r.fail(q, dst, wire.RCodeServFail, failure)
 		r.observe(q, p, &v, answer)
@@ -104,6 +110,9 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	if v.Decision != blocklist.Allow && (v.Decision != blocklist.None || e.Clean.Load() != p.Serial()) {
 		p.JudgeAnswer(e.Names, e.NameKinds, e.Addrs, now, &v)
 		if enforced(q, &v) {
+			if q.waits = q.atOnce && v.Action == format.LocalData; q.waits {
+				return nil
+			}
 			return r.enforce(q, s, p, &v, dst)
 		}
 		if v.Decision == blocklist.None {

@@ -22,15 +22,17 @@ const maxQuery = 4096
 const maxReadFailures = 1000
 
 // packetConn is the seam between the socket and the DNS library: the library
-// reads from it and writes to it and keeps the rest. It makes the client check,
-// and on a wildcard bind it knows the address that was asked and sends the
-// answer from there.
+// reads from it and writes to it and keeps the rest. It makes the client check
+// and answers what takes no waiting; on a wildcard bind it knows the address
+// that was asked and sends the answer from there.
 type packetConn struct {
 	*net.UDPConn
 	resolver *Resolver
+	prompt   *prompt
 	local    netip.AddrPort
 	wildcard bool
 	oob      []byte // of the one reader
+	from     peer   // of the datagram being read
 }
 
 // peer is where a datagram came from, and the address it was sent to.
@@ -59,7 +61,7 @@ func newPacketConn(c *net.UDPConn, r *Resolver) (*packetConn, error) {
 	return p, nil
 }
 
-// ReadFrom reads the next query of a client that may ask.
+// ReadFrom reads until a query of a client that may ask is for the library.
 func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	failures := 0
 	for {
@@ -71,16 +73,24 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, err
 		}
 		failures = 0
-		to := &peer{remote: unmap(from), local: p.local, to: from}
+		p.from = peer{remote: unmap(from), local: p.local, to: from}
 		if p.wildcard {
-			to.destination(p.oob[:oobn], p.local.Port())
+			p.from.destination(p.oob[:oobn], p.local.Port())
 		}
-		reply, ok := p.resolver.admits(to.remote.Addr(), b[:n])
+		reply, ok := p.resolver.admits(p.from.remote.Addr(), b[:n])
+		handled := !ok
 		if ok {
-			return n, to, nil
+			reply, handled = p.prompt.answer(b[:n], &p.from)
+		}
+		if !handled {
+			p.prompt.handed.Add(1)
+			handed := p.from
+			return n, &handed, nil
 		}
 		if reply != nil {
-			_, _ = p.WriteTo(reply, to)
+			if _, err := p.WriteTo(reply, &p.from); err != nil {
+				p.resolver.count.unsent.Add(1)
+			}
 		}
 	}
 }

@@ -65,6 +65,13 @@ func (c *Cache) Get(key []byte, now int64) *Entry {
 	return c.shards[h&c.mask].get(h, key, now)
 }
 
+// TryGet is Get for a caller that, on a miss, is going to Get again before it
+// asks anyone: a miss is left to that one to count.
+func (c *Cache) TryGet(key []byte, now int64) *Entry {
+	h := maphash.Bytes(c.seed, key)
+	return c.shards[h&c.mask].tryGet(h, key, now)
+}
+
 // Put keeps a copy of e, in memory of its own, in place of what its key had: the
 // caller may reuse e and its slices at once. An entry that is larger than a
 // fair share of its shard, or expires as it is stored, is not kept.

@@ -60,6 +60,17 @@ func (s *shard) get(h uint64, key []byte, now int64) *Entry {
 	return at.entry
 }
 
+func (s *shard) tryGet(h uint64, key []byte, now int64) *Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.lru.Get(h)
+	if !ok || at.entry.Expires <= now || !bytes.Equal(at.entry.Key, key) {
+		return nil
+	}
+	s.stats.Hits++
+	return at.entry
+}
+
 func (s *shard) put(h uint64, e *Entry, cost int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

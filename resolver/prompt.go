@@ -1,0 +1,71 @@
+package resolver
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/miekg/dns"
+	"go.uber.org/zap"
+
+	"sinkhole/resolver/wire"
+)
+
+// prompt answers datagrams in the goroutine that reads them: queries of the
+// common shape that take no waiting, which is nearly all. What is left goes to
+// the library, which starts a goroutine for each. A flood of listed names thus
+// costs no memory, however fast it comes: what is not read yet waits in the
+// kernel, which bounds it.
+type prompt struct {
+	*handler
+	job work // of the one reader
+}
+
+// answer gives the answer to a datagram. handled is false where it is for the
+// library; with handled and a nil answer the client gets none.
+func (p *prompt) answer(msg []byte, from *peer) (answer []byte, handled bool) {
+	r := p.resolver
+	if len(msg) < wire.HeaderLen {
+		r.count.malformed.Add(1)
+		return nil, true
+	}
+	defer p.recovered(&handled)
+	q := &p.job.request
+	*q = request{transport: p.transport, queue: p.queue, received: time.Now(), client: from.remote, server: from.local, atOnce: true}
+	if q.Parse(msg) != nil {
+		return nil, p.full()
+	}
+	answer = r.respond(q, p.job.answer[:0])
+	if q.waits {
+		if !p.full() {
+			return nil, false
+		}
+		answer = r.fail(q, p.job.answer[:0], wire.RCodeServFail, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority})
+	}
+	r.count.queries[p.transport].Add(1)
+	if answer == nil {
+		r.count.dropped.Add(1)
+		return nil, true
+	}
+	r.count.answer(answer)
+	p.job.answer = answer
+	return answer, true
+}
+
+// full tells, and counts, that the library has as many datagrams as it may.
+func (p *prompt) full() bool {
+	if p.handed.Load() < maxHanded {
+		return false
+	}
+	p.resolver.count.shed.Add(1)
+	return true
+}
+
+// recovered keeps a fault in the code for one query from ending all service.
+func (p *prompt) recovered(handled *bool) {
+	if fault := recover(); fault != nil {
+		*handled = true
+		p.resolver.count.panics.Add(1)
+		p.resolver.log.Error("query not answered after a fault in the server: please report it",
+			zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+	}
+}
