@@ -50,6 +50,9 @@ type Resolver struct {
 	nat64    []netip.Prefix
 	log      *zap.Logger
 
+	connections     atomic.Int64 // open TCP connections
+	connectionLimit int64
+
 	pending singleflight.Group // identical questions on their way upstream
 	misses  atomic.Int64       // queries that wait for an upstream now
 	count   counters
@@ -60,6 +63,7 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward,
 		ttl: o.TTL, nat64: withWellKnown(o.NAT64), log: o.Logger,
+		connectionLimit: connectionLimit(),
 	}
 	r.Configure(o.Settings)
 	return r

@@ -190,7 +190,7 @@ func TestShutdownLeavesNoGoroutine(t *testing.T) {
 		return !strings.Contains(string(stacks), "resolver.(*Listener)") && !strings.Contains(string(stacks), "resolver.(*packetConn)") &&
 			!strings.Contains(string(stacks), "resolver.(*tcpConn)") && !strings.Contains(string(stacks), "resolver.(*handler)")
 	})
-	if n := k.listener.tcp.open.Load(); n != 0 {
+	if n := k.connections.Load(); n != 0 {
 		t.Errorf("%d connections counted as open", n)
 	}
 }

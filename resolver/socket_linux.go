@@ -61,3 +61,12 @@ func control(c syscall.Conn, fn func(fd int)) {
 	}
 	_ = raw.Control(func(fd uintptr) { fn(int(fd)) })
 }
+
+// descriptors is how many files and sockets the process may have open.
+func descriptors() int64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int64(min(limit.Cur, 1<<31))
+}

@@ -11,8 +11,11 @@ import (
 )
 
 const (
-	// maxConnections bounds the open TCP connections of one listener.
-	maxConnections = 2000
+	// maxConnections bounds the open TCP connections of all listeners, if the
+	// process may have four times as many descriptors: a quarter is theirs, so
+	// that upstreams, lists and journal always find some.
+	maxConnections = 4000
+	minConnections = 64
 	// maxTCPQueries bounds the queries of one connection.
 	maxTCPQueries = 10_000
 	tcpReadWait   = 5 * time.Second  // for the first query
@@ -27,7 +30,11 @@ const (
 type tcpListener struct {
 	net.Listener
 	resolver *Resolver
-	open     atomic.Int64
+}
+
+// connectionLimit is the bound on open TCP connections.
+func connectionLimit() int64 {
+	return max(min(descriptors()/4, maxConnections), minConnections)
 }
 
 // Accept gives the next connection of a client that may connect. Where clients
@@ -48,8 +55,8 @@ func (l *tcpListener) Accept() (net.Conn, error) {
 			c.Close()
 			continue
 		}
-		if l.open.Add(1) > maxConnections {
-			l.open.Add(-1)
+		if l.resolver.connections.Add(1) > l.resolver.connectionLimit {
+			l.resolver.connections.Add(-1)
 			l.resolver.count.crowded.Add(1)
 			c.Close()
 			continue
@@ -85,7 +92,7 @@ func (c *tcpConn) Write(b []byte) (int, error) {
 
 func (c *tcpConn) Close() error {
 	if !c.closed.Swap(true) {
-		c.listener.open.Add(-1)
+		c.listener.resolver.connections.Add(-1)
 	}
 	return c.Conn.Close()
 }

@@ -394,7 +394,7 @@ func TestTCPSlowReader(t *testing.T) {
 	_, err := c.Write(bytes.Repeat(framed, 500))
 	check(t, err)
 	serves(t, dialUDP(t, k))
-	eventually(t, "the connection is closed", func() bool { return k.listener.tcp.open.Load() == 0 })
+	eventually(t, "the connection is closed", func() bool { return k.connections.Load() == 0 })
 	eventually(t, "the answer is counted as unsent", func() bool { return k.Stats().Unsent > 0 })
 }
 
@@ -476,13 +476,13 @@ func TestTCPConnectionsOpenedAndDropped(t *testing.T) {
 		check(t, c.Close())
 	}
 	serves(t, dialTCP(t, k))
-	eventually(t, "every place is free again but one", func() bool { return k.listener.tcp.open.Load() == 1 })
+	eventually(t, "every place is free again but one", func() bool { return k.connections.Load() == 1 })
 }
 
 func TestTCPConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	k := trapRig(t)
-	k.listener.tcp.open.Add(maxConnections)
+	k.connections.Add(k.connectionLimit)
 	c := dialTCP(t, k)
 	if _, err := readTCP(c); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v, expected that the connection is closed", err)
@@ -490,7 +490,7 @@ func TestTCPConnectionsAreBounded(t *testing.T) {
 	if n := k.Stats().Crowded; n != 1 {
 		t.Errorf("%d connections counted as crowded out, expected 1", n)
 	}
-	k.listener.tcp.open.Add(-maxConnections)
+	k.connections.Add(-k.connectionLimit)
 	serves(t, dialTCP(t, k))
 }
 

@@ -38,8 +38,11 @@ func check(c *configs.Config, out, messages io.Writer) error {
 		fmt.Fprintf(messages, "%s (warning)\n", w)
 	}
 	faults := 0
+	if len(c.Lists) == 0 {
+		fmt.Fprintf(messages, "no list is configured: nothing is blocked (warning)\n")
+	}
 	for _, s := range lists.Status() {
-		faults += checkList(&s, out, messages)
+		faults += checkList(&s, place(c, s.Name), out, messages)
 	}
 	if faults > 0 {
 		return &exitError{code: exitFault, err: fmt.Errorf("%s", plural(faults, "fault", "faults"))}
@@ -49,8 +52,22 @@ func check(c *configs.Config, out, messages io.Writer) error {
 	return err
 }
 
+// place is where a list's source stands in the configuration, as a prefix of a
+// message.
+func place(c *configs.Config, list string) string {
+	for section, all := range map[string][]configs.List{"lists": c.Lists, "allow": c.Allow} {
+		for i, l := range all {
+			if l.Name == list {
+				line, column := c.Position(fmt.Sprintf("%s[%d].source", section, i))
+				return fmt.Sprintf("%s:%d:%d: ", c.File(), line, column)
+			}
+		}
+	}
+	return ""
+}
+
 // checkList prints what stands against one list, and counts it.
-func checkList(s *blocklist.Status, out, messages io.Writer) (faults int) {
+func checkList(s *blocklist.Status, place string, out, messages io.Writer) (faults int) {
 	malformed := 0
 	for i := range s.Faults {
 		kind := "left out"
@@ -67,7 +84,7 @@ func checkList(s *blocklist.Status, out, messages io.Writer) (faults int) {
 		fmt.Fprintf(messages, "list %s: %s more\n", s.Name, plural(more, "malformed line", "malformed lines"))
 	}
 	if s.Error != "" {
-		fmt.Fprintf(messages, "%s (list %s cannot be used)\n", s.Error, s.Name)
+		fmt.Fprintf(messages, "%slist %s cannot be used: %s\n", place, s.Name, s.Error)
 		return malformed + 1
 	}
 	fmt.Fprintf(out, "list %s: %s, %s malformed, %s left out\n", s.Name, plural(s.Entries, "entry", "entries"),

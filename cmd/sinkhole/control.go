@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
 
 	"sinkhole/blocklist"
 	"sinkhole/configs"
 )
 
 // control answers the commands that speak to a running server: HTTP over a Unix
-// socket under the data directory, mode 0600.
+// socket in the journal's directory, mode 0600.
 type control struct {
 	path     string
 	listener net.Listener
@@ -28,18 +29,21 @@ type control struct {
 	log      *zap.Logger
 }
 
-// controlPath is the socket of the server that runs on a configuration. The
-// data directory is the one that the journal's directory lies in.
+// controlPath is the socket of the server that runs on a configuration. Two
+// servers cannot have one journal, so they cannot meet there either.
 func controlPath(c *configs.Config) string {
-	return filepath.Join(filepath.Dir(c.Hits.Journal.Path), "sinkhole.sock")
+	return filepath.Join(c.Hits.Journal.Path, "sinkhole.sock")
 }
+
+// maxControl bounds the connections of commands.
+const maxControl = 16
 
 func listenControl(s *server) (*control, error) {
 	c := &control{path: controlPath(s.started), log: s.log}
 	// The journal's lock says that no other server uses this directory: a socket
 	// that stands there is left over.
 	if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("control socket: cannot remove an old one: %w", err)
+		return nil, fmt.Errorf("hits.journal.path: cannot remove an old control socket: %w", err)
 	}
 	err := atDirectory(c.path, func(path string) (err error) {
 		if c.listener, err = net.Listen("unix", path); err != nil {
@@ -49,8 +53,9 @@ func listenControl(s *server) (*control, error) {
 		return os.Chmod(path, 0o600)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("hits.journal.path: cannot make the control socket: %w", err)
 	}
+	c.listener = netutil.LimitListener(c.listener, maxControl)
 	c.http = http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: zap.NewStdLog(s.log)}
 	return c, nil
 }
@@ -63,10 +68,10 @@ func (c *control) serve() {
 	}()
 }
 
-func (c *control) close() error {
+func (c *control) close() {
 	c.http.Close()
 	c.listener.Close()
-	return os.Remove(c.path)
+	_ = os.Remove(c.path) // left over, it would be removed by the next start
 }
 
 // reloadAnswer is what a reload did, as the command prints it.
@@ -152,7 +157,7 @@ func ask(file, method, path string, query url.Values, answer any) error {
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner
 		}
-		return fmt.Errorf("no server answers at %s: is it running, and on this configuration? (%w)", shortPath(socket), err)
+		return fmt.Errorf("no server answers at %s: is it running, and on this configuration? After a change of hits.journal.path send it SIGHUP (%w)", shortPath(socket), err)
 	}
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {

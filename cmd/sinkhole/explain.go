@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"strings"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -40,41 +40,10 @@ func newExplain(file *string) *cobra.Command {
 			return explain(c, q, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&qtype, "type", "A", "query type")
+	cmd.Flags().StringVar(&qtype, "type", "", "query type (default A, for an IPv6 address AAAA)")
 	cmd.Flags().StringVar(&client, "client", "", "address of the client that asks, for rpz-client-ip triggers")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-// question is what explain asks the policy.
-type question struct {
-	text   string
-	name   []byte     // wire form; nil for an address
-	addr   netip.Addr // in the answer
-	qtype  uint16
-	client netip.Addr
-}
-
-func newQuestion(text, qtype, client string) (q question, err error) {
-	q.text = text
-	var known bool
-	if q.qtype, known = dns.StringToType[strings.ToUpper(qtype)]; !known {
-		return q, fmt.Errorf("--type: found %q, expected a DNS type such as A, AAAA, HTTPS or TXT", qtype)
-	}
-	if client != "" {
-		if q.client, err = netip.ParseAddr(client); err != nil {
-			return q, fmt.Errorf("--client: found %q, expected an IP address", client)
-		}
-		q.client = q.client.Unmap()
-	}
-	if q.addr, err = netip.ParseAddr(text); err == nil {
-		q.addr = q.addr.Unmap()
-		return q, nil
-	}
-	if q.name, err = format.Name(nil, text); err != nil {
-		return q, fmt.Errorf("found %q, expected a domain name or an IP address: %w", text, err)
-	}
-	return q, nil
 }
 
 // explanation is what --json prints.
@@ -140,11 +109,14 @@ func judge(p *blocklist.Policy, c *configs.Config, q question) explanation {
 		x.Client = q.client.String()
 	}
 	if q.name != nil {
-		x.Type = dns.TypeToString[q.qtype]
+		x.Type = dns.Type(q.qtype).String()
 		p.JudgeQuestion(q.client, q.name, now, &v)
 	} else {
 		p.JudgeQuestion(q.client, []byte{0}, now, &v)
 		p.JudgeAnswer(nil, nil, withEmbedded(q.addr, c.Upstream.NAT64), now, &v)
+		if v.Decision == blocklist.None && !q.client.IsValid() { // perhaps a client that a list names
+			p.JudgeQuestion(q.addr, []byte{0}, now, &v)
+		}
 	}
 	x.Verdict, x.Answer = "none", "the upstream's answer; its names and addresses are judged too"
 	switch v.Decision {
@@ -159,7 +131,12 @@ func judge(p *blocklist.Policy, c *configs.Config, q question) explanation {
 	if v.N > 0 {
 		x.Trigger = triggerWord(v.Match)
 	}
-	for _, rule := range v.Rules[:v.N] {
+	rules := v.Rules[:v.N]
+	if v.Decision == blocklist.Allow && !slices.Contains(rules, v.Exempt) {
+		rules = append([]uint32{v.Exempt}, rules...)
+		x.Trigger = triggerWord(v.Match)
+	}
+	for _, rule := range rules {
 		x.Indicators = append(x.Indicators, explained(p.Indicator(rule)))
 	}
 	return x
@@ -208,9 +185,9 @@ func answerText(c *configs.Config, p *blocklist.Policy, v *blocklist.Verdict, qt
 	}
 	switch address.Mode {
 	case blocklist.SinkAddress:
-		return dns.TypeToString[qtype] + " " + address.Addr.String()
+		return dns.Type(qtype).String() + " " + address.Addr.String()
 	case blocklist.SinkAuto:
-		return dns.TypeToString[qtype] + " with the address that was asked"
+		return dns.Type(qtype).String() + " with the address that was asked"
 	}
 	return "NODATA (no sinkhole address of that family)"
 }

@@ -38,12 +38,18 @@ func newHits(file *string) *cobra.Command {
 
 // eventFlags are the flags of hits events as a person writes them.
 type eventFlags struct {
-	since, until, at, client, family, list, format string
-	within                                         time.Duration
-	port                                           uint16
-	limit                                          int
-	follow                                         bool
+	since, until, at, within, client, family, list, format string
+
+	port   uint16
+	limit  int
+	follow bool
 }
+
+// Defaults of the flags that the others decide on.
+const (
+	defaultSince  = "24h"
+	defaultWithin = "5s"
+)
 
 func newEvents(file *string) *cobra.Command {
 	var f eventFlags
@@ -69,10 +75,10 @@ func newEvents(file *string) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.since, "since", "24h", "hits from this time on; \"all\" for all")
+	flags.StringVar(&f.since, "since", defaultSince, "hits from this time on; \"all\" for all")
 	flags.StringVar(&f.until, "until", "", "hits before this time")
 	flags.StringVar(&f.at, "at", "", "hits at this time, give or take --within")
-	flags.DurationVar(&f.within, "within", 5*time.Second, "how far from --at")
+	flags.StringVar(&f.within, "within", defaultWithin, "how far from --at")
 	flags.StringVar(&f.client, "client", "", "hits of this client address or prefix")
 	flags.Uint16Var(&f.port, "port", 0, "hits from this source port")
 	flags.StringVar(&f.family, "family", "", "hits of this malware family")
@@ -84,17 +90,27 @@ func newEvents(file *string) *cobra.Command {
 }
 
 func (f *eventFlags) filter(now time.Time) (x hits.Filter, err error) {
-	x.Within, x.Port, x.Family, x.List, x.Limit = f.within, f.port, f.family, f.list, f.limit
+	x.Port, x.Family, x.List, x.Limit = f.port, f.family, f.list, f.limit
+	x.Journal = f.limit == 0 // what was lost is part of what was found
 	if x.At, err = moment("--at", f.at, now); err != nil {
 		return x, err
+	}
+	if x.Within, err = configs.ParseDuration(f.within); err != nil {
+		return x, fmt.Errorf("--within: %w", err)
+	}
+	if x.At.IsZero() && f.within != defaultWithin {
+		return x, errors.New("--within says how far from --at, which is missing")
 	}
 	if x.Until, err = moment("--until", f.until, now); err != nil {
 		return x, err
 	}
-	if f.since != "all" && x.At.IsZero() {
+	if f.since != "all" && (x.At.IsZero() || f.since != defaultSince) {
 		if x.Since, err = moment("--since", f.since, now); err != nil {
 			return x, err
 		}
+	}
+	if !x.Until.IsZero() && !x.Since.Before(x.Until) {
+		return x, fmt.Errorf("--since is %s and --until %s: expected --since to be earlier", x.Since.UTC().Format(time.RFC3339), x.Until.UTC().Format(time.RFC3339))
 	}
 	if f.limit < 0 {
 		return x, fmt.Errorf("--limit: found %d, expected 0 or more", f.limit)
@@ -147,8 +163,18 @@ func events(c *configs.Config, filter hits.Filter, f eventFlags, out, messages i
 	if f.follow {
 		read = hits.Follow
 	}
-	filter.Damaged = func(d hits.Damage) { fmt.Fprintf(messages, "sinkhole: %s\n", d) }
-	err = read(ctx, c.Hits.Journal.Path, filter, func(r *hits.Record) error { return errors.Join(w.Write(r), flush()) })
+	damaged := 0
+	filter.Damaged = func(d hits.Damage) {
+		damaged++
+		fmt.Fprintf(messages, "sinkhole: %s\n", d)
+	}
+	err = read(ctx, c.Hits.Journal.Path, filter, func(r *hits.Record) error {
+		if r.Event.Dataset == hits.DatasetJournal {
+			tellJournal(messages, r)
+			return nil
+		}
+		return errors.Join(w.Write(r), flush())
+	})
 	if errors.Is(err, context.Canceled) {
 		err = nil // interrupted: what was read is shown
 	}
@@ -156,7 +182,22 @@ func events(c *configs.Config, filter hits.Filter, f eventFlags, out, messages i
 	if errors.Is(err, syscall.EPIPE) {
 		return nil // the reader of our output has seen enough
 	}
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("%s of the journal could not be read", plural(damaged, "place", "places"))
+	}
 	return err
+}
+
+// tellJournal says what the journal itself has on record that bears on its
+// hits: losses, and starts after an unclean stop.
+func tellJournal(messages io.Writer, r *hits.Record) {
+	at := r.Time.UTC().Format(time.RFC3339)
+	switch {
+	case r.Sinkhole.Lost > 0:
+		fmt.Fprintf(messages, "sinkhole: %s lost by %s\n", plural(int(r.Sinkhole.Lost), "hit", "hits"), at)
+	case r.Sinkhole.PreviousStop == "unclean":
+		fmt.Fprintf(messages, "sinkhole: start at %s after an unclean stop: hits of the moment before may be missing\n", at)
+	}
 }
 
 // terminalWidth is the width of the terminal on stdout in columns; 0: none.

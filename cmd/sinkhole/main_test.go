@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"sinkhole/hits"
 )
 
 func TestMain(m *testing.M) {
@@ -33,10 +36,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"expand": cmdExpand,
-			"ready":  cmdReady,
-			"linger": cmdLinger,
-			"signal": cmdSignal,
+			"expand":    cmdExpand,
+			"ready":     cmdReady,
+			"linger":    cmdLinger,
+			"signal":    cmdSignal,
+			"journaled": cmdJournaled,
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition == "root" {
@@ -127,4 +131,18 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	sig := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}[args[0]]
 	ts.Check(syscall.Kill(pid, sig))
+}
+
+// cmdJournaled waits until the journal under data/hits holds so many hits.
+func cmdJournaled(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(eventually(func() error {
+		found := 0
+		err := hits.Read(context.Background(), ts.MkAbs("data/hits"), hits.Filter{}, func(*hits.Record) error { found++; return nil })
+		if err == nil && found != want {
+			err = fmt.Errorf("the journal holds %d hits, want %d", found, want)
+		}
+		return err
+	}))
 }

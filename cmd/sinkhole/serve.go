@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,10 +13,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"sinkhole/blocklist"
 	"sinkhole/configs"
 )
 
@@ -61,9 +60,7 @@ func (s *server) wait(signals <-chan os.Signal) error {
 	for {
 		select {
 		case err := <-failed:
-			ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
-			defer cancel()
-			_ = s.stop(ctx)
+			_ = s.stop()
 			return err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
@@ -88,9 +85,7 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 			waiting = again == syscall.SIGHUP
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
-	defer cancel()
-	return s.stop(ctx)
+	return s.stop()
 }
 
 // greet tells a person what runs, and what to try.
@@ -101,16 +96,42 @@ func (s *server) greet(w io.Writer) {
 		where = append(where, a.String())
 	}
 	fmt.Fprintf(w, "\nsinkhole %s answers DNS on %s (UDP and TCP)\n", versionText(), strings.Join(where, ", "))
-	fmt.Fprintf(w, "  %s indicators from %d lists; hits are written to %s\n", humanize.Comma(int64(p.Indicators())), len(s.lists.Status()), shortPath(s.started.Hits.Journal.Path))
+	fmt.Fprintf(w, "  %s from %s; hits are written to %s\n", plural(p.Indicators(), "indicator", "indicators"), s.listsText(), shortPath(s.started.Hits.Journal.Path))
 	for _, c := range s.consoles {
 		fmt.Fprintf(w, "  metrics and health on http://%s/metrics, /healthz, /readyz\n", c.Addr())
 	}
 	if name := p.Example(); name != "" {
 		at := s.addresses()[0]
 		fmt.Fprintf(w, "  try:   dig @%s -p %d %s\n", reachable(at.Addr()), at.Port(), name)
-		fmt.Fprintf(w, "  then:  sinkhole hits events\n")
+		fmt.Fprintf(w, "  then:  %s hits events\n", s.command())
 	}
 	fmt.Fprintln(w)
+}
+
+// listsText counts the lists, and those that could not be read.
+func (s *server) listsText() string {
+	all, failed := s.lists.Status(), 0
+	for _, l := range all {
+		if l.State == blocklist.StateFailed {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Sprintf("%s, of which %d could not be read", plural(len(all), "list", "lists"), failed)
+	}
+	return plural(len(all), "list", "lists")
+}
+
+// command is how a person would run another command on this configuration.
+func (s *server) command() string {
+	name := "sinkhole"
+	if strings.Contains(os.Args[0], "go-build") { // run by `go run`
+		name = "go run ./cmd/sinkhole"
+	}
+	if s.file != "" {
+		name += " -c " + s.file
+	}
+	return name
 }
 
 // reachable is an address to ask for a listener: loopback for a wildcard.

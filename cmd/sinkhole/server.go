@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -52,9 +53,7 @@ func newServer(file string, c *configs.Config) (*server, error) {
 	s.notReady("starting")
 	err := s.open(c)
 	if err != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
-		defer cancel()
-		_ = s.stop(ctx)
+		_ = s.stop()
 	}
 	return s, err
 }
@@ -105,7 +104,7 @@ func (s *server) listen(c *configs.Config) error {
 		case err == nil:
 			s.listeners = append(s.listeners, l)
 		case s.asked("listen.dns"):
-			return fmt.Errorf("listen.dns: cannot listen on %s: %w", addr, err)
+			return fmt.Errorf("listen.dns: cannot listen on %s: %w%s", addr, err, remedy(err))
 		default:
 			s.log.Warn("not listening there; set listen.dns to choose other addresses", zap.Stringer("address", addr), zap.Error(err))
 		}
@@ -114,6 +113,19 @@ func (s *server) listen(c *configs.Config) error {
 		return fmt.Errorf("listen.dns: none of %v can be had: stop what listens there, or choose other addresses", c.Listen.DNS)
 	}
 	return nil
+}
+
+// remedy is what helps against a fault of listening.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return ": ports below 1024 need CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep on the binary, or AmbientCapabilities in its unit)"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return ": stop what listens there (ss -lunp shows it), or choose another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return ": no interface of this machine has that address"
+	}
+	return ""
 }
 
 // asked tells whether a key was written by an operator.
@@ -135,7 +147,7 @@ func (s *server) openConsoles(c *configs.Config) error {
 		case err == nil:
 			s.consoles = append(s.consoles, l)
 		case s.asked(key):
-			return fmt.Errorf("%s: cannot listen on %s: %w", key, addr, err)
+			return fmt.Errorf("%s: cannot listen on %s: %w%s", key, addr, err, remedy(err))
 		default:
 			s.log.Warn("not listening there; set "+key+" to choose another address", zap.Stringer("address", addr), zap.Error(err))
 		}
@@ -150,6 +162,9 @@ func (s *server) openLists(c *configs.Config) (err error) {
 	o.Background = s.update
 	if s.lists, err = blocklist.Open(o); err != nil {
 		return err
+	}
+	if len(c.Lists) == 0 {
+		s.log.Warn("no list is configured: nothing is blocked")
 	}
 	if c.Guard.OnEmpty == configs.OnEmptyRefuse && !usable(s.lists.Status()) {
 		return errors.New("guard.on_empty is refuse, and no list could be used: see the messages above")
@@ -211,41 +226,63 @@ func (s *server) addresses() []netip.AddrPort {
 	return all
 }
 
-// stopWithin is how long a stop may take after the shutdown delay.
-const stopWithin = 4 * time.Second
+// How long the parts of a stop may take, after the shutdown delay: together less
+// than the 5 s that are promised.
+const (
+	upstreamsWithin = 1 * time.Second // then what still waits for an upstream gets SERVFAIL
+	answersWithin   = 2500 * time.Millisecond
+	hitsWithin      = 1500 * time.Millisecond
+	consolesWithin  = 300 * time.Millisecond
+)
 
-// stop ends the service: sockets read empty and closed, hits written.
-func (s *server) stop(ctx context.Context) error {
-	var errs []error
+// stop ends the service: sockets read empty and closed, hits written. Only hits
+// that could not be written are an error.
+func (s *server) stop() error {
 	s.notReady("stopping")
-	var stopping sync.WaitGroup
-	faults := make(chan error, len(s.listeners))
-	for _, l := range s.listeners {
-		stopping.Go(func() { faults <- l.Shutdown(ctx) })
-	}
-	stopping.Wait()
-	close(faults)
-	for err := range faults {
-		errs = append(errs, err)
-	}
+	s.stopAnswering()
 	if s.control != nil {
-		errs = append(errs, s.control.close())
+		s.control.close()
 	}
-	if s.lists != nil {
-		errs = append(errs, s.lists.Close())
-	}
-	if s.forwarder != nil {
-		errs = append(errs, s.forwarder.Close())
-	}
+	var err error
 	if s.journal != nil {
-		errs = append(errs, s.journal.Close(ctx))
+		ctx, cancel := context.WithTimeout(context.Background(), hitsWithin)
+		defer cancel()
+		err = s.journal.Close(ctx)
 		s.logAccount()
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), consolesWithin)
+	defer cancel()
 	for _, c := range s.consoles {
-		errs = append(errs, c.Shutdown(ctx))
+		c.Shutdown(ctx)
 	}
 	_ = s.log.Sync()
-	return errors.Join(errs...)
+	return err
+}
+
+// stopAnswering drains and closes the listeners and all that answers come from.
+// A list update under way is not waited for.
+func (s *server) stopAnswering() {
+	ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, l := range s.listeners {
+		stopping.Go(func() {
+			if err := l.Shutdown(ctx); err != nil {
+				s.log.Warn("stopped before all queries were answered", zap.Error(err))
+			}
+		})
+	}
+	if s.forwarder != nil {
+		soon := time.AfterFunc(upstreamsWithin, func() { _ = s.forwarder.Close() })
+		defer soon.Stop()
+	}
+	stopping.Wait()
+	if s.forwarder != nil {
+		_ = s.forwarder.Close()
+	}
+	if s.lists != nil {
+		go func() { _ = s.lists.Close() }()
+	}
 }
 
 func (s *server) logAccount() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
 )
 
 // Options of [Listen].
@@ -21,6 +22,10 @@ type Options struct {
 	Ready  func() error
 	Logger *zap.Logger
 }
+
+// maxConnections bounds the open connections: whoever reaches the address must
+// not be able to take the descriptors that DNS needs.
+const maxConnections = 64
 
 // Server serves monitoring on one address.
 type Server struct {
@@ -35,6 +40,7 @@ func Listen(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	l = netutil.LimitListener(l, maxConnections)
 	return &Server{
 		listener: l, log: o.Logger,
 		http: http.Server{
@@ -83,15 +89,11 @@ func (s *Server) Serve() {
 	}
 }
 
-// Shutdown ends the service when the requests under way are answered.
-func (s *Server) Shutdown(ctx context.Context) error {
-	return errors.Join(s.http.Shutdown(ctx), s.listenerClosed())
-}
-
-// listenerClosed closes the socket of a server that never served.
-func (s *Server) listenerClosed() error {
-	if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
-		return err
+// Shutdown ends the service when the requests under way are answered or ctx
+// ends, whichever is first.
+func (s *Server) Shutdown(ctx context.Context) {
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close() // a client that says nothing would have us wait
 	}
-	return nil
+	s.listener.Close() // of a server that never served
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -70,9 +71,7 @@ func TestHealth(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
+	s.Shutdown(ctx)
 	<-served
 }
 
@@ -87,14 +86,34 @@ func TestShutdownBeforeServe(t *testing.T) {
 	if _, err := Listen(o); err == nil {
 		t.Fatal("two servers on one address")
 	}
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s.Shutdown(t.Context())
 	again, err := Listen(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.Shutdown(t.Context()); err != nil {
+	again.Shutdown(t.Context())
+}
+
+// A client that connects and says nothing does not hold up the end.
+func TestShutdownDoesNotWaitForTheSilent(t *testing.T) {
+	s, err := Listen(Options{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Logger: zap.NewNop(), Ready: func() error { return nil }})
+	if err != nil {
 		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { defer close(served); s.Serve() }()
+	get(t, s, "/healthz")
+	silent, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	s.Shutdown(ctx)
+	<-served
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("the end took %v", took)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 const (
 	minSockets = 64
-	maxSockets = 8192
+	maxSockets = 4096
 )
 
 // sockets bounds the descriptors that attempts hold: each attempt has one place
