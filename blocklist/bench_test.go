@@ -58,7 +58,7 @@ func under(labels string, names [][]byte) [][]byte {
 func BenchmarkJudge(b *testing.B) {
 	const million = 1_000_000
 	listed, unlisted := generated(million, 1), generated(million, 2)
-	s := segment{interner: newInterner(), files: []string{"file"}}
+	s := segment{interner: newInterner(), files: []file{{name: "file"}}}
 	inMap := make(map[string]uint32, million)
 	for i, name := range listed {
 		scope := format.Subtree
@@ -123,6 +123,21 @@ func BenchmarkJudge(b *testing.B) {
 				if p.JudgeAnswer(nil, nil, addrs, 0, &v); v.Decision != test.want {
 					b.Fatalf("decision %d", v.Decision)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkJudgeNested looks up the name that costs most.
+func BenchmarkJudgeNested(b *testing.B) {
+	for _, action := range []format.Action{format.Sinkhole, format.Log} {
+		b.Run(action.String(), func(b *testing.B) {
+			entries, name := nested(64, action)
+			p, wire := compileEntries(b, entries), wireName(name)
+			b.ReportAllocs()
+			for b.Loop() {
+				var v Verdict
+				p.JudgeQuestion(netip.Addr{}, wire, 0, &v)
 			}
 		})
 	}

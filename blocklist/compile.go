@@ -6,10 +6,10 @@ import (
 	"net/netip"
 )
 
-// maxRulesPerList bounds what one list can say about one trigger, so that no
-// feed can make a look-up slow. What is beyond is left out and counted in
-// Status.Excess.
-const maxRulesPerList = 64
+// maxRulesPerList bounds what one list can say about one trigger: no more than
+// a verdict can name, so that no feed can make a look-up slow. What is beyond
+// is left out and counted in Status.Excess.
+const maxRulesPerList = MaxRules
 
 // compiler merges segments and the unchanged lists of an older policy into a
 // new policy. Lists are added in order of precedence.
@@ -39,15 +39,15 @@ func (c *compiler) addSegment(list List, s *segment) error {
 // carry adds a list as it stands in an older policy, with what is configured
 // for it now.
 func (c *compiler) carry(list List, old *Policy, index uint16) error {
-	var names []string
+	var files []file
 	fileAt := make([]uint16, len(old.files))
 	for i, f := range old.files {
 		if f.list == index {
-			fileAt[i] = uint16(len(names))
-			names = append(names, f.name)
+			fileAt[i] = uint16(len(files))
+			files = append(files, f)
 		}
 	}
-	return c.addList(list, names, &old.tables, func(fn func(rule, []byte, netip.Prefix)) {
+	return c.addList(list, files, &old.tables, func(fn func(rule, []byte, netip.Prefix)) {
 		old.eachOf(index, func(r rule, name []byte, prefix netip.Prefix) {
 			r.file = fileAt[r.file]
 			fn(r, name, prefix)
@@ -55,15 +55,16 @@ func (c *compiler) carry(list List, old *Policy, index uint16) error {
 	})
 }
 
-func (c *compiler) addList(list List, files []string, from *tables, each func(func(rule, []byte, netip.Prefix))) error {
+func (c *compiler) addList(list List, files []file, from *tables, each func(func(rule, []byte, netip.Prefix))) error {
 	if len(c.files)+len(files) > math.MaxUint16 {
 		return errManyFiles
 	}
 	c.lists = append(c.lists, list)
 	c.excess = append(c.excess, 0)
 	firstFile := uint16(len(c.files))
-	for _, name := range files {
-		c.files = append(c.files, file{list: uint16(len(c.lists) - 1), name: name})
+	for _, f := range files {
+		f.list = uint16(len(c.lists) - 1)
+		c.files = append(c.files, f)
 	}
 	detailAt := c.in.transfer(from)
 	var failed error

@@ -17,7 +17,7 @@ func compileEntries(t testing.TB, lists ...[]modelEntry) *Policy {
 	t.Helper()
 	c := newCompiler(1, &Policy{})
 	for i, entries := range lists {
-		s := segment{interner: newInterner(), files: []string{"file"}}
+		s := segment{interner: newInterner(), files: []file{{name: "file"}}}
 		for j, e := range entries {
 			e.Name, e.Line = wireName(e.name), j+1
 			if err := s.add(&Spec{}, format.Sinkhole, &e.Indicator); err != nil {
@@ -48,9 +48,8 @@ func TestMaxRules(t *testing.T) {
 	}{
 		{1, 1, 0},
 		{MaxRules, MaxRules, 0},
-		{MaxRules + 1, MaxRules, 1},
-		{maxRulesPerList, MaxRules, maxRulesPerList - MaxRules},
-		{10_000, MaxRules, maxRulesPerList - MaxRules},
+		{MaxRules + 1, MaxRules, 0}, // one list says no more of one trigger
+		{10_000, MaxRules, 0},
 	} {
 		p := compileEntries(t, families(test.entries, format.Sinkhole))
 		var v Verdict
@@ -68,7 +67,7 @@ func TestMaxRules(t *testing.T) {
 // verdict has room for: it decides all the same.
 func TestLogBeforeDecider(t *testing.T) {
 	decider := families(1, format.Drop)
-	for _, before := range []int{MaxRules - 1, MaxRules, maxRulesPerList} {
+	for _, before := range []int{MaxRules / 2, MaxRules - 1, MaxRules} {
 		p := compileEntries(t, families(before, format.Log), families(before, format.Log), decider)
 		var v Verdict
 		p.JudgeQuestion(netip.Addr{}, wireName("evil.example"), 0, &v)
@@ -84,15 +83,15 @@ func TestLogBeforeDecider(t *testing.T) {
 // TestLogBeforeAnswer has a verdict that the first phase filled with observers.
 func TestLogBeforeAnswer(t *testing.T) {
 	address := modelEntry{Indicator: format.Indicator{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.0.2.1/32"), Action: format.NXDomain}}
-	p := compileEntries(t, families(MaxRules+4, format.Log), []modelEntry{address})
+	p := compileEntries(t, families(MaxRules, format.Log), families(4, format.Log), []modelEntry{address})
 	var v Verdict
 	p.JudgeQuestion(netip.Addr{}, wireName("evil.example"), 0, &v)
 	if v.Decision != Observe || v.More != 4 {
 		t.Fatalf("decision %d, %d more, expected observe and 4", v.Decision, v.More)
 	}
 	p.JudgeAnswer(nil, nil, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, 0, &v)
-	if v.Decision != Enforce || p.ListOf(v.Rule()).Name != "l1" || v.N != MaxRules || v.More != 5 {
-		t.Errorf("decision %d by %s, %d rules and %d more, expected l1 to enforce, 16 and 5", v.Decision, p.ListOf(v.Rule()).Name, v.N, v.More)
+	if v.Decision != Enforce || p.ListOf(v.Rule()).Name != "l2" || v.N != MaxRules || v.More != 5 {
+		t.Errorf("decision %d by %s, %d rules and %d more, expected l2 to enforce, 16 and 5", v.Decision, p.ListOf(v.Rule()).Name, v.N, v.More)
 	}
 }
 
@@ -117,7 +116,7 @@ func TestCrowdedTrigger(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.note(p, map[string]*reading{"feed": r}, nil)
-	if s := l.state["feed"]; s.Excess != r.excess || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "19872 entries") {
+	if s := l.state["feed"]; s.Excess != r.excess || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "19968 entries") {
 		t.Errorf("status %+v", s)
 	}
 	if p.Rules() != 2*maxRulesPerList || r.excess != 20_000-2*maxRulesPerList {
@@ -125,10 +124,44 @@ func TestCrowdedTrigger(t *testing.T) {
 	}
 }
 
+// nested are names below each other down to a name of 237 octets, each with as many
+// families as a feed cares to say.
+func nested(families int, action format.Action) (all []modelEntry, longest string) {
+	for range 118 {
+		longest += "a."
+		for i := range families {
+			e := modelEntry{name: strings.TrimSuffix(longest, "."), Indicator: format.Indicator{Scope: format.Subtree, Action: action, Confidence: -1}}
+			e.Family = fmt.Sprintf("family %d", i)
+			all = append(all, e)
+		}
+	}
+	return all, strings.TrimSuffix(longest, ".")
+}
+
+// TestNestedNames is the feed that makes a look-up cost most: what it weighs is
+// bounded by the labels of a name.
+func TestNestedNames(t *testing.T) {
+	for _, action := range []format.Action{format.Sinkhole, format.Log} {
+		entries, name := nested(64, action)
+		p := compileEntries(t, entries)
+		if p.Rules() != 118*maxRulesPerList {
+			t.Errorf("%d rules, expected %d", p.Rules(), 118*maxRulesPerList)
+		}
+		var v Verdict
+		p.JudgeQuestion(netip.Addr{}, wireName(name), 0, &v)
+		if v.N != MaxRules || int(v.More) != 117*maxRulesPerList {
+			t.Errorf("%v: %d rules and %d more, expected %d and %d", action, v.N, v.More, MaxRules, 117*maxRulesPerList)
+		}
+		if i := p.Indicator(v.Rule()); i.Name != name {
+			t.Errorf("%v: decided by %s, expected the longest name", action, i.Name)
+		}
+	}
+}
+
 func TestTooManyFiles(t *testing.T) {
 	c := newCompiler(1, &Policy{})
 	for i := range 7 {
-		s := segment{interner: newInterner(), files: make([]string, maxFiles)}
+		s := segment{interner: newInterner(), files: make([]file, maxFiles)}
 		err := c.addSegment(List{}, &s)
 		if beyond := i == 6; (err != nil) != beyond {
 			t.Errorf("list %d of %d files: %v", i+1, maxFiles, err)

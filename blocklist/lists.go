@@ -35,7 +35,8 @@ type Options struct {
 	DefaultAction format.Action // of entries that state none, in lists that have none; Unstated: Sinkhole
 	// Embedded gives the content of "embedded:NAME" sources.
 	Embedded func(name string) ([]byte, bool)
-	// Watch reloads a list when its files change, until Close.
+	// Watch reloads a list when its files change, and reads it again for some
+	// time where its failure passes by itself (too many open files), until Close.
 	Watch bool
 	// Settle is how long files must be quiet before they are read; 0: feed's default.
 	Settle time.Duration
@@ -56,6 +57,7 @@ type Lists struct {
 	specs    []Spec
 	action   format.Action
 	serial   uint64
+	retries  retries
 
 	showing sync.Mutex // guards state, for Status while an update runs
 	state   map[string]*Status
@@ -84,12 +86,16 @@ func Open(o Options) (*Lists, error) {
 	return l, nil
 }
 
-// Close stops watching. The policy stays usable.
+// Close stops watching and waits for a running update. The policy stays usable.
 func (l *Lists) Close() error {
 	if l.watcher == nil {
 		return nil
 	}
-	return l.watcher.Close()
+	err := l.watcher.Close()
+	l.updating.Lock()
+	defer l.updating.Unlock()
+	l.retries.close()
+	return err
 }
 
 // Policy is the policy in force. A query loads it once and uses it to its end.
@@ -108,7 +114,8 @@ func (l *Lists) Configure(specs []Spec, defaultAction format.Action) Update {
 	if l.watcher != nil { // before reading, so that no change falls between
 		l.watcher.Set(patterns(l.specs))
 	}
-	return l.update(l.specs, "configuration")
+	l.retries.keep(l.specs)
+	return l.update(l.specs, causeConfiguration)
 }
 
 // Reload reads the named lists again, all of them without a name, whether or
@@ -127,7 +134,7 @@ func (l *Lists) Reload(names ...string) (Update, error) {
 			specs = append(specs, l.specs[i])
 		}
 	}
-	return l.update(specs, "reload"), nil
+	return l.update(specs, causeReload), nil
 }
 
 func (l *Lists) filesChanged(changed []string) {
@@ -140,7 +147,7 @@ func (l *Lists) filesChanged(changed []string) {
 		}
 	}
 	if len(specs) > 0 {
-		l.update(specs, "changed")
+		l.update(specs, causeChanged)
 	}
 }
 
@@ -198,9 +205,23 @@ func (u *Update) Err() error {
 	return errors.Join(all...)
 }
 
-// update reads some lists, compiles all and swaps the policy.
+// Why there is an update, as the log names it.
+const (
+	causeConfiguration = "configuration"
+	causeReload        = "reload"
+	causeChanged       = "changed"
+	causeRetry         = "retry"
+)
+
+// update reads some lists, compiles all and swaps the policy. A retry in which
+// no list could be read leaves the policy as it is.
 func (l *Lists) update(specs []Spec, cause string) (u Update) {
-	l.options.Background(func() { u = l.run(specs) })
+	l.options.Background(func() { u = l.run(specs, cause) })
+	if l.watcher != nil {
+		now := time.Now()
+		l.retries.note(&u, cause == causeRetry, now)
+		l.retries.arm(now, l.retry)
+	}
 	l.showing.Lock()
 	l.last = u
 	l.showing.Unlock()
@@ -208,7 +229,7 @@ func (l *Lists) update(specs []Spec, cause string) (u Update) {
 	return u
 }
 
-func (l *Lists) run(specs []Spec) Update {
+func (l *Lists) run(specs []Spec, cause string) Update {
 	start := time.Now()
 	u := Update{Lists: namesOf(specs), Failed: map[string]error{}}
 	read := map[string]*reading{}
@@ -220,12 +241,15 @@ func (l *Lists) run(specs []Spec) Update {
 		read[specs[i].Name] = r
 	}
 	old := l.Policy()
-	next, err := l.compile(old, read)
-	if err != nil {
-		for _, name := range u.Lists {
-			u.Failed[name] = err
+	next := old
+	if cause != causeRetry || len(u.Failed) < len(specs) {
+		var err error
+		if next, err = l.compile(old, read); err != nil {
+			for _, name := range u.Lists {
+				u.Failed[name] = err
+			}
+			next = old
 		}
-		next = old
 	}
 	u.Added, u.Removed = next.difference(old)
 	l.policy.Store(next)

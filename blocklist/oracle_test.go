@@ -223,10 +223,10 @@ func wireName(text string) []byte {
 func (l *modelList) reading(t *testing.T, version int) *reading {
 	t.Helper()
 	r := &reading{segment: segment{interner: newInterner()}}
-	r.segment.files = []string{l.spec.Name + ".1"}
+	r.segment.files = []file{{name: l.spec.Name + ".1"}}
 	for i, e := range l.entries {
 		if i == len(l.entries)/2 {
-			r.segment.files = append(r.segment.files, l.spec.Name+".2")
+			r.segment.files = append(r.segment.files, file{name: l.spec.Name + ".2"})
 		}
 		// The parser takes its buffers back after each entry.
 		name, data := wireName(e.name), bytes.Clone(e.Data)

@@ -32,7 +32,7 @@ type List struct {
 	IPv4    Sink
 	IPv6    Sink
 	EDE     uint16 // the list's own extended DNS error code; 0: by the answer
-	Version string // "sha256:..." of the content
+	Version string // "sha256:..." of its file, or over the digests of its files
 }
 
 // Sink is a sinkhole address as configured for one address family.
@@ -76,7 +76,7 @@ func (p *Policy) Indicator(rule uint32) Indicator {
 	list := &p.lists[f.list]
 	i := Indicator{
 		Trigger: r.kind.trigger(), Action: r.action,
-		List: list.Name, Allow: list.Allow, Version: list.Version, File: f.name, Line: int(r.line),
+		List: list.Name, Allow: list.Allow, Version: f.version, File: f.name, Line: int(r.line),
 		Family: p.labels[d.family], Reference: p.strings[d.reference], TLP: p.labels[d.tlp], Confidence: int(d.confidence),
 		FirstSeen: timeOf(d.firstSeen), LastSeen: timeOf(d.lastSeen), Expires: timeOf(d.expires),
 	}
@@ -101,8 +101,8 @@ type Indicator struct {
 	Action     format.Action
 	List       string
 	Allow      bool
-	Version    string
 	File       string
+	Version    string // "sha256:..." of File as it was read
 	Line       int
 	Family     string
 	Reference  string

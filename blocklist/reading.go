@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 
 	"sinkhole/blocklist/feed"
 	"sinkhole/blocklist/format"
@@ -41,8 +43,11 @@ type Fault struct {
 	format.Fault
 }
 
-func (f *Fault) String() string {
-	at := fmt.Sprintf("%s:%d", f.File, f.Line)
+func (f *Fault) String() string { return f.File + ":" + f.inFile() }
+
+// inFile is the fault without its file.
+func (f *Fault) inFile() string {
+	at := strconv.Itoa(f.Line)
 	if f.Column > 0 {
 		at = fmt.Sprintf("%s:%d", at, f.Column)
 	}
@@ -53,10 +58,17 @@ func (f *Fault) String() string {
 }
 
 // readTries is how often a list is read at once if a file of it changes
-// meanwhile; after that the change is left to the watcher's next notice.
+// meanwhile; after that it is left to a retry.
 const readTries = 3
 
-var errChanging = errors.New("the file changed while it was read: it is read again when it settles")
+var (
+	errChanging = errors.New("the file changed while it was read: it is read again when it settles")
+	errUnended  = fmt.Errorf("%w (its last line has no end yet)", errChanging)
+)
+
+// freshness is how long a file without a line end at its end must have been
+// left alone to be taken for whole: half a name may be another name.
+const freshness = time.Second
 
 // readList reads all files of one list. Nothing of a list is used unless all of
 // it could be read.
@@ -66,6 +78,9 @@ func readList(spec *Spec, defaultAction format.Action, embedded func(string) ([]
 		r.err = r.readAll(spec, defaultAction, embedded)
 		if try == readTries || !errors.Is(r.err, errChanging) {
 			return r
+		}
+		if errors.Is(r.err, errUnended) {
+			time.Sleep(freshness)
 		}
 	}
 }
@@ -118,8 +133,8 @@ func (r *reading) readEmbedded(spec *Spec, defaultAction format.Action, name str
 	if err := r.parse(spec, defaultAction, spec.Source, bytes.NewReader(text)); err != nil {
 		return err
 	}
-	r.version = fmt.Sprintf("sha256:%x", sha256.Sum256(text))
-	r.files[0].Digest = r.version
+	r.digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
+	r.version = versionOf(r.files)
 	return nil
 }
 
@@ -142,12 +157,21 @@ func (r *reading) readFile(spec *Spec, defaultAction format.Action, path string)
 	case unknown != nil:
 		return unknown
 	}
-	r.files[len(r.files)-1].Digest = content.Digest()
+	if content.Unended() && content.State().Age() < freshness {
+		return fmt.Errorf("%s: %w", path, errUnended)
+	}
+	r.digest(content.Digest())
 	return nil
 }
 
+// digest notes the digest of the file last read.
+func (r *reading) digest(sum string) {
+	r.files[len(r.files)-1].Digest = sum
+	r.segment.files[len(r.segment.files)-1].version = sum
+}
+
 func (r *reading) parse(spec *Spec, defaultAction format.Action, name string, text io.Reader) error {
-	r.segment.files = append(r.segment.files, name)
+	r.segment.files = append(r.segment.files, file{name: name})
 	var tooLarge error
 	var first *Fault
 	result, err := format.Parse(text, format.Options{Kind: spec.Format, Match: spec.Match},
@@ -171,13 +195,17 @@ func (r *reading) parse(spec *Spec, defaultAction format.Action, name string, te
 	for _, w := range result.Warnings {
 		r.warnings = append(r.warnings, name+": "+w)
 	}
+	at := name
+	if place, ok := errors.AsType[*format.Error](err); ok {
+		at, err = fmt.Sprintf("%s:%d", name, place.Line), place.Err
+	}
 	switch err = errors.Join(err, tooLarge); {
 	case err == nil:
 		return nil
 	case first != nil:
-		return fmt.Errorf("%s: %w; the first fault: %s", name, err, first)
+		return fmt.Errorf("%s: %w; the first fault: line %s", at, err, first.inFile())
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	return fmt.Errorf("%s: %w", at, err)
 }
 
 // versionOf is the digest of a list: its file's, or one over all files' digests.

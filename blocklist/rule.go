@@ -88,6 +88,7 @@ func timeOf(s uint32) time.Time {
 
 // file is one file of one list.
 type file struct {
-	list uint16 // index into Policy.lists
-	name string
+	list    uint16 // index into Policy.lists
+	name    string
+	version string // "sha256:..." of the bytes as they are on disk
 }

@@ -12,7 +12,7 @@ import (
 // entry of its rules is an offset into arena or an index into prefixes.
 type segment struct {
 	interner
-	files    []string
+	files    []file // their list is not known yet
 	rules    []rule
 	arena    []byte
 	prefixes []netip.Prefix

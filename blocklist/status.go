@@ -15,14 +15,14 @@ type Status struct {
 	Name      string       `json:"name"`
 	Source    string       `json:"source"`
 	Allow     bool         `json:"allow,omitempty"`
-	State     string       `json:"state"` // ok; stale: the last good content serves on; failed: nothing of it is in force
-	Entries   int          `json:"entries"`
-	Rules     int          `json:"rules"` // entries in force, without repetitions
+	State     string       `json:"state"`   // ok; stale: the last good content serves on; failed: nothing of it is in force
+	Entries   int          `json:"entries"` // as far as it was read, if it failed
+	Rules     int          `json:"rules"`   // entries in force, without repetitions
 	Malformed int          `json:"malformed"`
 	Refused   int          `json:"refused"`
 	Low       int          `json:"below_min_confidence,omitempty"`
-	Excess    int          `json:"excess,omitempty"` // left out because one trigger had too many different entries
-	Version   string       `json:"version,omitempty"`
+	Excess    int          `json:"excess,omitempty"`  // left out because one trigger had too many different entries
+	Version   string       `json:"version,omitempty"` // the digest of its file, or one over those of its files
 	Files     []FileStatus `json:"files,omitempty"`
 	Faults    []Fault      `json:"faults,omitempty"` // the first of those counted
 	Warnings  []string     `json:"warnings,omitempty"`
@@ -99,8 +99,9 @@ func (l *Lists) note(p *Policy, read map[string]*reading, failed map[string]erro
 	}
 }
 
-// take amends a list's state by the outcome of reading it. What a failed try
-// found is shown as its error only; the counts stay those of the content in force.
+// take amends a list's state by the outcome of reading it. While content is in
+// force, what a failed try found is shown as its error only, and the counts stay
+// those of the content; else they are those of the try.
 func (s *Status) take(r *reading, err error) {
 	s.Tried = time.Now()
 	if err != nil {
@@ -108,6 +109,7 @@ func (s *Status) take(r *reading, err error) {
 		if s.Loaded.IsZero() {
 			s.State = StateFailed
 			s.Faults, s.Warnings = r.faults, r.warnings
+			s.count(r.files)
 		}
 		return
 	}
@@ -116,8 +118,13 @@ func (s *Status) take(r *reading, err error) {
 	if s.Excess = r.excess; s.Excess > 0 {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%d entries left out: more than %d that differ on one name or prefix", s.Excess, maxRulesPerList))
 	}
+	s.count(r.files)
+}
+
+// count sums up what stands in a list's files.
+func (s *Status) count(files []FileStatus) {
 	s.Entries, s.Malformed, s.Refused = 0, 0, 0
-	for _, f := range r.files {
+	for _, f := range files {
 		s.Entries += f.Entries
 		s.Malformed += f.Malformed
 		s.Refused += f.Refused

@@ -17,9 +17,7 @@ func (b *burst) event(now time.Time) time.Duration {
 	return max(0, min(b.settle, b.start.Add(b.longest).Sub(now)))
 }
 
-// overdue is true if there is no more waiting, whatever still happens.
-func (b *burst) overdue(now time.Time) bool {
-	return !now.Before(b.start.Add(b.longest))
-}
+// again goes on for settle from now, whatever still happens.
+func (b *burst) again(now time.Time) { b.start = now.Add(b.settle - b.longest) }
 
 func (b *burst) end() { b.start = time.Time{} }

@@ -26,6 +26,7 @@ type Content struct {
 	disk *disk
 	text io.ReadCloser
 	read int64  // bytes of text handed out
+	last byte   // of them
 	sum  string // the digest, once all is read
 	err  error  // sticky: how reading ended
 }
@@ -63,6 +64,9 @@ func (c *Content) Read(p []byte) (int, error) {
 	}
 	n, err := c.text.Read(p)
 	c.read += int64(n)
+	if n > 0 {
+		c.last = p[n-1]
+	}
 	switch {
 	case c.read > c.limits.Text:
 		n -= int(c.read - c.limits.Text)
@@ -91,6 +95,13 @@ func (c *Content) Close() error {
 // Digest is "sha256:" and the hexadecimal SHA-256 of the bytes as they are on
 // disk (compressed, if they are). It is empty until Read has returned io.EOF.
 func (c *Content) Digest() string { return c.sum }
+
+// Unended tells whether a plain text was read whole and its last line has no
+// line end: it may be half written. Compressed data shows by itself whether it
+// is whole.
+func (c *Content) Unended() bool {
+	return c.sum != "" && c.read > 0 && c.read == c.disk.read && c.last != '\n'
+}
 
 // State is what the file looked like when it was opened.
 func (c *Content) State() State { return c.state }

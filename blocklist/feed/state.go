@@ -2,7 +2,9 @@ package feed
 
 import (
 	"io/fs"
+	"math"
 	"os"
+	"time"
 )
 
 // State is what a file looked like at one moment. Two states are compared with
@@ -12,6 +14,16 @@ type State struct {
 	Device, Inode    uint64 // zero where the system has none
 	Size             int64
 	Modified, Change int64 // mtime and ctime, nanoseconds since 1970
+}
+
+// Age is how long ago the file was modified by this machine's clock; a time to
+// come is as old as can be, since clocks differ and times can be set.
+func (s State) Age() time.Duration {
+	age := time.Since(time.Unix(0, s.Modified))
+	if age < 0 {
+		return math.MaxInt64
+	}
+	return age
 }
 
 // Stat is the state of the file at path, symbolic links followed.

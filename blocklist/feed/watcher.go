@@ -15,9 +15,13 @@ type Options struct {
 	// Settle is how long nothing more must happen before a change is told,
 	// default 250 ms.
 	Settle time.Duration
-	// MaxSettle bounds the wait where something keeps happening, counted from
-	// the first event, default 2 s.
+	// MaxSettle bounds the wait where something keeps happening that leaves the
+	// files as they are, counted from the first event, default 2 s.
 	MaxSettle time.Duration
+	// MaxWrite bounds the wait for files that keep changing: copied in place over
+	// a slow line, or replaced again and again; default 30 s. They are then told
+	// as they are.
+	MaxWrite time.Duration
 	// Poll is how often all files are looked at whatever the system tells, for
 	// file systems that tell nothing, default 30 s.
 	Poll   time.Duration
@@ -34,6 +38,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxSettle <= 0 {
 		o.MaxSettle = 2 * time.Second
+	}
+	if o.MaxWrite <= 0 {
+		o.MaxWrite = 30 * time.Second
 	}
 	if o.Poll <= 0 {
 		o.Poll = 30 * time.Second
@@ -231,8 +238,9 @@ func (w *Watcher) lost(err error) {
 
 // touch marks targets as dirty because of an event.
 func (w *Watcher) touch(targets []*target) {
+	now := time.Now()
 	for _, t := range targets {
-		t.dirty, t.seen = true, nil
+		t.touch(now)
 	}
 	if len(targets) > 0 {
 		w.wait()
@@ -251,7 +259,7 @@ func (w *Watcher) poll() {
 			continue
 		}
 		if now := look(t.pattern); !t.told.equal(now) {
-			t.dirty, t.seen = true, &now
+			t.dirty, t.since, t.seen = true, now.taken, &now
 			found = true
 		}
 	}
@@ -262,6 +270,7 @@ func (w *Watcher) poll() {
 
 // settled compares the dirty targets with what was last told of them. It
 // follows their trails first, so that what changes after the look is an event.
+// A target of which a file is still being written is looked at again.
 func (w *Watcher) settled() {
 	var dirty []*target
 	for _, t := range w.targets {
@@ -270,21 +279,22 @@ func (w *Watcher) settled() {
 		}
 	}
 	w.trace(dirty)
-	overdue := w.burst.overdue(time.Now())
 	again := false
 	for _, t := range dirty {
 		now := look(t.pattern)
-		if t.seen != nil && !t.seen.equal(now) && !overdue {
-			t.seen, again = &now, true
-			continue
-		}
 		if t.changed(now) {
+			if !t.resting(now, w.options.Settle) && now.taken.Sub(t.since) < w.options.MaxWrite {
+				t.look(now)
+				again = true
+				continue
+			}
 			t.told, t.queued = now, true
 		}
-		t.dirty, t.seen = false, nil
+		t.clean()
 	}
 	w.enqueue()
 	if again {
+		w.burst.again(time.Now())
 		w.wait()
 	} else {
 		w.burst.end()

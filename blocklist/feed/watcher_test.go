@@ -269,9 +269,9 @@ func TestWatcherIgnoresNeighbours(t *testing.T) {
 }
 
 // A file that never rests is told all the same, again and again.
-func TestWatcherMaxSettle(t *testing.T) {
+func TestWatcherMaxWrite(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "list")
-	w := watch(t, Options{Settle: 500 * time.Millisecond, MaxSettle: 600 * time.Millisecond}, list)
+	w := watch(t, Options{Settle: 500 * time.Millisecond, MaxSettle: 600 * time.Millisecond, MaxWrite: 600 * time.Millisecond}, list)
 	f, err := os.Create(list)
 	must(t, err)
 	defer f.Close()
@@ -290,11 +290,61 @@ func TestWatcherMaxSettle(t *testing.T) {
 	}
 }
 
+// A file that is written in place for longer than MaxSettle is told once, when it
+// is complete.
+func TestWatcherSlowWrite(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "list")
+	sizes := make(chan int64, 100)
+	watch(t, Options{Settle: 500 * time.Millisecond, MaxSettle: 500 * time.Millisecond, Changed: func([]string) {
+		state, _ := Stat(list)
+		sizes <- state.Size
+	}}, list)
+	f, err := os.Create(list)
+	must(t, err)
+	defer f.Close()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 75 {
+		<-tick.C
+		f.WriteString("x")
+	}
+	select {
+	case size := <-sizes:
+		if size != 75 {
+			t.Errorf("told at %d bytes, while the file was being written", size)
+		}
+	case <-time.After(patience):
+		t.Fatal("no notice")
+	}
+}
+
+// Events without end that leave the files as they are hold up no notice.
+func TestWatcherMaxSettle(t *testing.T) {
+	dir := t.TempDir()
+	glob := filepath.Join(dir, "*")
+	w := watch(t, Options{Settle: 500 * time.Millisecond, MaxSettle: 600 * time.Millisecond, MaxWrite: never}, glob)
+	put(t, filepath.Join(dir, "list"), "x")
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for {
+		select {
+		case <-tick.C:
+			must(t, os.Mkdir(filepath.Join(dir, "d"), 0o755))
+			must(t, os.Remove(filepath.Join(dir, "d")))
+		case <-w.notices:
+			return
+		case <-deadline:
+			t.Fatal("no notice while directories come and go")
+		}
+	}
+}
+
 func TestWatcherStorm(t *testing.T) {
 	dir := t.TempDir()
 	list := filepath.Join(dir, "list")
 	read := make(chan string, 10_000)
-	w := watch(t, Options{MaxSettle: 200 * time.Millisecond, Changed: func([]string) {
+	w := watch(t, Options{MaxSettle: 200 * time.Millisecond, MaxWrite: 200 * time.Millisecond, Changed: func([]string) {
 		text, _ := os.ReadFile(list)
 		read <- string(text)
 	}}, list, filepath.Join(dir, "*"))
@@ -321,7 +371,7 @@ func TestWatcherStormOfSwaps(t *testing.T) {
 	dir := t.TempDir()
 	list := filepath.Join(dir, "d", "list")
 	read := make(chan string, 10_000)
-	watch(t, Options{MaxSettle: 200 * time.Millisecond, Changed: func([]string) {
+	watch(t, Options{MaxSettle: 200 * time.Millisecond, MaxWrite: 200 * time.Millisecond, Changed: func([]string) {
 		text, _ := os.ReadFile(list)
 		read <- string(text)
 	}}, list)
@@ -656,8 +706,11 @@ func TestBurst(t *testing.T) {
 			t.Errorf("an event at %d ms is due at %v, expected %d ms", test.now, got.Sub(start), test.due)
 		}
 	}
-	if b.overdue(at(1999)) || !b.overdue(at(2000)) {
-		t.Error("a burst is overdue from its longest time on")
+	b.again(at(2500))
+	for _, now := range []int{2500, 2700, 2750} {
+		if got := at(now).Add(b.event(at(now))); got != at(2750) {
+			t.Errorf("an event at %d ms after again at 2500 ms is due at %v, expected 2750 ms", now, got.Sub(start))
+		}
 	}
 	b.end()
 	if got := b.event(at(3000)); got != 250*time.Millisecond {
@@ -672,22 +725,61 @@ func TestTargetChanged(t *testing.T) {
 	at := func(age time.Duration, size int64) snapshot {
 		return snapshot{taken: taken, files: map[string]State{"x": {Size: size, Change: taken.Add(-age).UnixNano()}}}
 	}
-	polled := at(0, 1)
 	for name, test := range map[string]struct {
 		told, now snapshot
-		seen      *snapshot
+		polled    bool
 		want      bool
 	}{
-		"another state":               {at(time.Second, 1), at(time.Second, 2), nil, true},
-		"same state":                  {at(time.Second, 1), at(time.Second, 1), nil, false},
-		"same state, just written":    {at(time.Millisecond, 1), at(time.Millisecond, 1), nil, true},
-		"just written, found by poll": {at(time.Millisecond, 1), at(time.Millisecond, 1), &polled, false},
-		"a file more":                 {snapshot{taken: taken}, at(time.Second, 1), nil, true},
-		"a fault":                     {at(time.Second, 1), snapshot{taken: taken, fault: "unreadable"}, nil, true},
+		"another state":               {at(time.Second, 1), at(time.Second, 2), false, true},
+		"same state":                  {at(time.Second, 1), at(time.Second, 1), false, false},
+		"same state, just written":    {at(time.Millisecond, 1), at(time.Millisecond, 1), false, true},
+		"just written, found by poll": {at(time.Millisecond, 1), at(time.Millisecond, 1), true, false},
+		"a file more":                 {snapshot{taken: taken}, at(time.Second, 1), false, true},
+		"a fault":                     {at(time.Second, 1), snapshot{taken: taken, fault: "unreadable"}, false, true},
 	} {
-		target := target{told: test.told, seen: test.seen}
+		target := target{told: test.told}
+		if !test.polled {
+			target.touch(taken)
+		}
 		if got := target.changed(test.now); got != test.want {
 			t.Errorf("%s: changed is %v", name, got)
+		}
+	}
+}
+
+func TestTargetResting(t *testing.T) {
+	const settle = 250 * time.Millisecond
+	start := time.Unix(1000, 0)
+	at := func(ms int, size int64) snapshot {
+		return snapshot{taken: start.Add(time.Duration(ms) * time.Millisecond), files: map[string]State{"x": {Size: size}}}
+	}
+	type looks []snapshot
+	for name, test := range map[string]struct {
+		touched int // ms of the last event; 0: none
+		before  looks
+		now     snapshot
+		want    bool
+	}{
+		"events just now, the first look":       {1000, nil, at(1100, 1), false},
+		"events are over":                       {1000, nil, at(1250, 1), true},
+		"events are over, grown since a look":   {1000, looks{at(900, 1)}, at(1250, 2), true},
+		"events just now, grown since a look":   {1000, looks{at(800, 1)}, at(1100, 2), false},
+		"events just now, same for long":        {1000, looks{at(800, 1)}, at(1100, 1), true},
+		"events just now, same for short":       {1000, looks{at(900, 1)}, at(1100, 1), false},
+		"events just now, same in three looks":  {1000, looks{at(800, 1), at(1000, 1)}, at(1100, 1), true},
+		"polled":                                {0, looks{at(800, 1)}, at(1100, 1), true},
+		"polled, looked at again at once":       {0, looks{at(1000, 1)}, at(1100, 1), false},
+		"polled, still growing for a long time": {0, looks{at(100, 1)}, at(1100, 2), false},
+	} {
+		var target target
+		if test.touched > 0 {
+			target.touch(start.Add(time.Duration(test.touched) * time.Millisecond))
+		}
+		for _, s := range test.before {
+			target.look(s)
+		}
+		if got := target.resting(test.now, settle); got != test.want {
+			t.Errorf("%s: resting is %v", name, got)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package format
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -97,9 +96,9 @@ fields:
 	}
 	if t.place[colIndicator] < 0 {
 		if t.width == 1 && bytes.ContainsAny(t.fields[0], ";\t") {
-			return false, t.badHeader(errors.New("CSV fields separated by semicolons or tabs, expected commas: export the list with commas"))
+			return false, t.badHeader(errSeparator)
 		}
-		return false, t.badHeader(errForeign)
+		return false, t.badHeader(errForeign(t.fields))
 	}
 	t.warnIgnored(ignored)
 	return true, nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // The notations that are known by sight but not read.
@@ -19,7 +21,21 @@ const (
 	kindForeign   Kind = "CSV"
 )
 
-var errForeign = errors.New(`CSV without a column "indicator", expected a header row that names one`)
+var errSeparator = errors.New("CSV fields separated by semicolons or tabs, but the separator must be a comma: export the list with commas")
+
+// errForeign is the error of a CSV whose header names no indicator.
+func errForeign(columns [][]byte) error {
+	const shown = 20
+	var names []string
+	for _, c := range columns[:min(len(columns), shown)] {
+		names = append(names, printable(bytes.Trim(c, "\" \t\r")))
+	}
+	found := strings.Join(names, ", ")
+	if n := len(columns) - shown; n > 0 {
+		found += fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf(`CSV without a column "indicator" (columns found: %s), expected a header row that names one`, found)
+}
 
 // look judges the head of a list, maxLine octets from its first line that is
 // no comment, and leaves the stream at that line. An error is the stream's, or
@@ -47,6 +63,9 @@ func look(in *lines) (Kind, error) {
 		return "", &Error{Line: in.read + 1, Err: err}
 	}
 	first, _, _ := bytes.Cut(head, []byte{'\n'})
+	if isOtherwiseSeparated(first) {
+		return "", &Error{Line: in.read + 1, Err: errSeparator}
+	}
 	switch {
 	case commented != "":
 		return commented, nil
@@ -64,14 +83,38 @@ func readable(seen Kind, in *lines) error {
 	case Auto, Domains, Hosts, RPZ, CSV:
 		return nil
 	case "":
-		first, _, _ := bytes.Cut(in.window(maxLine), []byte{'\n'})
-		return &Error{Line: in.read + 1, Err: fmt.Errorf("unrecognized content (%q), expected a list in the notation %s, %s, %s or %s; if it is in one of them, name that as its format",
-			printable(trim(first)), Domains, Hosts, RPZ, CSV)}
+		return unrecognized(in)
 	case kindForeign:
-		return &Error{Line: in.read + 1, Err: errForeign}
+		first, _, _ := bytes.Cut(in.window(maxLine), []byte{'\n'})
+		if bytes.IndexByte(first, ',') < 0 && bytes.IndexByte(first, ';') >= 0 {
+			return &Error{Line: in.read + 1, Err: errSeparator}
+		}
+		return &Error{Line: in.read + 1, Err: errForeign(bytes.Split(first, []byte{','}))}
 	}
 	return fmt.Errorf("this is a list in the %s notation, which this version does not read yet, expected %s, %s, %s or %s",
 		seen, Domains, Hosts, RPZ, CSV)
+}
+
+// unrecognized names the first line of the head that is in no notation.
+func unrecognized(in *lines) error {
+	var strange []byte
+	at, fit, all := 0, 0, 0
+	number := in.read
+	for line := range bytes.SplitSeq(in.window(maxLine), []byte{'\n'}) {
+		number++
+		text := content(line)
+		if len(text) == 0 {
+			continue
+		}
+		all++
+		if kind, _ := kindOfLine(text); kind != "" {
+			fit++
+		} else if at == 0 {
+			at, strange = number, text
+		}
+	}
+	return &Error{Line: at, Err: fmt.Errorf("unrecognized content (%q), %d of %d lines looked at fit: expected a list in the notation %s, %s, %s or %s; if it is in one of them, name that as its format",
+		printable(strange), fit, all, Domains, Hosts, RPZ, CSV)}
 }
 
 // skipComments reads over comments and blank lines. Some CSV have their header
@@ -209,7 +252,7 @@ func kindOfLine(text []byte) (kind Kind, certain bool) {
 // line of their list.
 func kindOfEntry(text []byte) Kind {
 	switch {
-	case bytes.IndexByte(text, ',') >= 0:
+	case bytes.ContainsAny(text, ",;"):
 		return kindForeign
 	case bytes.IndexByte(text, '*') >= 0 && isPattern(text) && !bytes.ContainsAny(text, `\^$(|[/`):
 		return kindDnscrypt
@@ -250,6 +293,16 @@ func kindOfHeader(line []byte) Kind {
 		return kindURLhaus
 	}
 	return ""
+}
+
+// isOtherwiseSeparated knows the header of our CSV if its fields are not
+// separated by commas.
+func isOtherwiseSeparated(line []byte) bool {
+	if !bytes.ContainsAny(line, ";\t") {
+		return false
+	}
+	cells := bytes.FieldsFunc(line, func(r rune) bool { return r == ';' || r == '\t' })
+	return slices.ContainsFunc(cells, isHeader)
 }
 
 func isHeader(line []byte) bool {
