@@ -22,7 +22,7 @@ type Filter struct {
 	// no evidence.
 	Port uint16
 	// Family, in any case, and List are looked for among those that a record
-	// names; a line merged by client names those of 16 indicators.
+	// names; a record names those of 16 indicators.
 	Family string
 	List   string
 	// Limit keeps the newest so many of the matching records; they are still

@@ -3,7 +3,6 @@ package hits
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"time"
@@ -89,7 +88,7 @@ func (t *tail) poll() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil // removed for the moment, or being made
 	case err != nil:
-		return fmt.Errorf("reading the hit journal: %w", err)
+		return readError(err)
 	}
 	if n := len(segments); n > 0 && segments[n-1].seq < t.seq {
 		t.close() // another journal stands there now
@@ -134,8 +133,8 @@ func (t *tail) more() error {
 }
 
 func (t *tail) endOfSegment() {
-	if t.src != nil && t.src.lines.unfinished() > 0 {
-		t.damaged(t.src, t.src.lines.number+1, errors.New("the line has no end"))
+	if t.src != nil {
+		t.checkEnd(t.src, true)
 	}
 	t.close()
 }

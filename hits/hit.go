@@ -117,10 +117,16 @@ type Hit struct {
 	MoreRules uint16
 	Evidence  Evidence
 
-	Observe bool       // every match was of action log: the client got the true answer
-	Action  string     // what was done: sinkhole, nxdomain, nodata, refused, drop, tcp-only, local-data, log; a constant
-	Sink    netip.Addr // the sinkhole address given, if any
-	TTL     uint32     // of the synthesized answer, seconds
+	Observe bool // every match was of action log: the client got the true answer
+	// Satisfied is true where the action is tcp-only and the client asked over
+	// TCP: it got the true answer.
+	Satisfied bool
+	Action    string     // what was done: sinkhole, nxdomain, nodata, refused, drop, tcp-only, local-data, log; a constant
+	Sink      netip.Addr // the sinkhole address given, if any
+	TTL       uint32     // of the synthesized answer, seconds; means something with HasTTL only
+	// HasTTL is true where the answer carries synthesized records, or a
+	// synthesized SOA, with that TTL, which may be 0.
+	HasTTL bool
 }
 
 // Evidence turns the rule numbers of a Hit into what is known about them. It is

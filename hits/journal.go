@@ -107,7 +107,7 @@ func Open(opts Options) (*Journal, error) {
 	}
 	opts.Dir = dir
 	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return nil, fmt.Errorf("making the hit journal's directory: %w", err)
+		return nil, writeError("making the hit journal's directory", err)
 	}
 	lock, err := lockDir(dir)
 	if err != nil {

@@ -2,7 +2,10 @@ package hits
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -230,14 +233,34 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{
-		"":                           "set hits.journal.path",
-		file:                         "not a directory",
-		filepath.Join(file, "below"): "not a directory",
+	lock := filepath.Join(t.TempDir(), lockName)
+	if err := os.Mkdir(lock, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key := fmt.Sprintf("hits.journal.path has to be a directory in which user ID %d may write", os.Geteuid())
+	for dir, want := range map[string][]string{
+		"":                           {"set hits.journal.path"},
+		file:                         {"not a directory", key},
+		filepath.Join(file, "below"): {"making the hit journal's directory", "not a directory", key},
+		filepath.Dir(lock):           {"locking the hit journal", "is a directory", key},
 	} {
-		if _, err := Open(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", dir, err, want)
+		_, err := Open(Options{Dir: dir})
+		for _, s := range want {
+			if err == nil || !strings.Contains(err.Error(), s) {
+				t.Errorf("%q: %v, want %q", dir, err, s)
+			}
 		}
+	}
+}
+
+func TestReadSaysWhoIsRefused(t *testing.T) {
+	denied := &fs.PathError{Op: "open", Path: "hits", Err: fs.ErrPermission}
+	want := fmt.Sprintf("user ID %d may not read the directory of hits.journal.path", os.Geteuid())
+	if err := readError(denied); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), want) {
+		t.Errorf("permission denied: %v", err)
+	}
+	if err := readError(io.ErrUnexpectedEOF); strings.Contains(err.Error(), "user ID") {
+		t.Errorf("not of permissions: %v", err)
 	}
 }
 

@@ -122,16 +122,13 @@ func (e *encoder) describe() {
 	l.indicators = l.indicators[:0]
 	e.scratch, _ = appendName(e.scratch[:0], l.h.QName[:l.h.QNameLen])
 	l.question = string(e.scratch)
-	if l.g != nil && l.g.kind == MergedClient {
-		for _, r := range l.g.indicators {
+	if l.g != nil {
+		for _, r := range l.g.rules {
 			l.indicators = append(l.indicators, r.evidence.Indicator(r.rule))
 		}
 		return
 	}
-	if l.h.Evidence == nil {
-		return
-	}
-	for _, r := range l.h.Rules[:min(l.h.NRules, MaxRules)] {
+	for _, r := range l.h.rules() {
 		l.indicators = append(l.indicators, l.h.Evidence.Indicator(r))
 	}
 }
@@ -175,13 +172,13 @@ func (*ecsSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 type eventSection line
 
 func (s *eventSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	action, observed := s.h.Action, s.h.Observe
-	if s.g != nil && s.g.kind == MergedClient {
-		action, observed = s.g.action, !s.g.enforced
+	action, denied := s.h.Action, !s.h.allowed()
+	if s.g != nil {
+		action, denied = s.g.action, s.g.denied
 	}
-	kind := words{"connection", "denied"}
-	if observed {
-		kind[1] = "allowed"
+	kind := words{"connection", "allowed"}
+	if denied {
+		kind[1] = "denied"
 	}
 	enc.AddString("kind", "alert")
 	addArray(enc, "category", words{"network", "intrusion_detection"})
@@ -341,10 +338,7 @@ func (s *sinkholeSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	byClient := s.g != nil && s.g.kind == MergedClient
 	observed, proven := h.Observe, h.SourceProven
 	if s.g != nil {
-		proven = s.g.proven
-	}
-	if byClient {
-		observed = !s.g.enforced
+		observed, proven = !s.g.enforced, s.g.proven
 	}
 	enc.AddString("time_unix_ns", strconv.FormatInt(h.Time.UnixNano(), 10))
 	enc.AddString("transport", h.Transport.String())
@@ -356,7 +350,7 @@ func (s *sinkholeSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		if h.Sink.IsValid() {
 			enc.AddString("address", h.Sink.String())
 		}
-		if h.Answered && !h.Observe {
+		if h.HasTTL {
 			enc.AddUint32("ttl", h.TTL)
 		}
 	}
@@ -425,13 +419,21 @@ func (s *sinkholeSection) addIndicators(enc zapcore.ObjectEncoder, byClient bool
 	if len(s.indicators) > 1 || byClient && len(s.indicators) > 0 {
 		addArray(enc, "indicators", indicatorArray(s.indicators))
 	}
-	if !byClient {
-		if s.h.MoreRules > 0 {
-			enc.AddInt("more_rules", int(s.h.MoreRules))
+	if byClient {
+		return
+	}
+	more := int(s.h.MoreRules)
+	if s.g != nil {
+		more = s.g.moreRules
+	}
+	if more > 0 {
+		enc.AddInt("more_rules", more)
+	}
+	if len(s.indicators) > 0 {
+		if c := s.indicators[0].Confidence; c >= 0 {
+			enc.AddInt("confidence", c)
 		}
-		if len(s.indicators) > 0 && s.indicators[0].Confidence >= 0 {
-			enc.AddInt("confidence", s.indicators[0].Confidence)
-		}
+		addTime(enc, "expires", s.indicators[0].Expires)
 	}
 }
 

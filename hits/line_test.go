@@ -56,7 +56,7 @@ func TestLineOfAHit(t *testing.T) {
 		`"network":{"transport":"udp","protocol":"dns","type":"ipv4"},` +
 		`"dns":{"id":"4711","question":{"name":"a.bad.example","type":"A","class":"IN","registered_domain":"bad.example"},"response_code":"NOERROR","header_flags":["RD","RA"],"resolved_ip":["203.0.113.1"]},` +
 		`"threat":{"indicator":{"type":"domain-name","name":"bad.example","confidence":"High","first_seen":"2025-01-09T00:00:00Z","last_seen":"2025-02-09T00:00:00Z","provider":"op-secure","reference":"https://ref.example/","marking":{"tlp":"AMBER"}},"feed":{"name":"op-secure"},"software":{"name":"Lumma Stealer","type":"Malware"}},` +
-		`"sinkhole":{"time_unix_ns":"1769915045123456789","transport":"udp","trigger":"qname","scope":"subtree","value":"a.bad.example","families":["Lumma Stealer"],"lists":[{"name":"op-secure","version":"sha256:00","file":"a.csv","line":17}],"confidence":80,"address":"203.0.113.1","ttl":60,"source_proven":false,"peer":{"ip":"192.0.2.7","port":40111,"proxy":"none"},"mode":"enforce","count":1}}` + "\n"
+		`"sinkhole":{"time_unix_ns":"1769915045123456789","transport":"udp","trigger":"qname","scope":"subtree","value":"a.bad.example","families":["Lumma Stealer"],"lists":[{"name":"op-secure","version":"sha256:00","file":"a.csv","line":17}],"confidence":80,"expires":"2027-01-01T00:00:00Z","address":"203.0.113.1","ttl":60,"source_proven":false,"peer":{"ip":"192.0.2.7","port":40111,"proxy":"none"},"mode":"enforce","count":1}}` + "\n"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -68,10 +68,20 @@ func TestLineSaysOnlyWhatIsTrue(t *testing.T) {
 		mod           func(*Hit)
 		with, without []string
 	}{
-		{"drop has no answer", func(h *Hit) { h.Action, h.Answered, h.Sink = "drop", false, netip.Addr{} },
+		{"drop has no answer", func(h *Hit) { h.Action, h.Answered, h.Sink, h.HasTTL = "drop", false, netip.Addr{}, false },
 			[]string{`"action":"drop"`, `"denied"`}, []string{"response_code", "header_flags", "resolved_ip", `"ttl"`, `"address"`}},
-		{"observed", func(h *Hit) { h.Action, h.Observe, h.Sink = "log", true, netip.Addr{} },
+		{"observed", func(h *Hit) { h.Action, h.Observe, h.Sink, h.HasTTL = "log", true, netip.Addr{}, false },
 			[]string{`"type":["connection","allowed"]`, `"mode":"observe"`, `"response_code":"NOERROR"`}, []string{"resolved_ip", `"ttl"`}},
+		{"refused has no record", func(h *Hit) { h.Action, h.RCode, h.Sink, h.TTL, h.HasTTL = "refused", 5, netip.Addr{}, 0, false },
+			[]string{`"response_code":"REFUSED"`, `"denied"`}, []string{`"ttl"`, `"address"`}},
+		{"a TTL of 0", func(h *Hit) { h.TTL = 0 }, []string{`"ttl":0`}, nil},
+		{"to come back over TCP", func(h *Hit) { h.Action, h.Sink, h.HasTTL, h.Truncated = "tcp-only", netip.Addr{}, false, true },
+			[]string{`"type":["connection","denied"]`, `"mode":"enforce"`}, []string{`"ttl"`}},
+		{"came back over TCP", func(h *Hit) {
+			h.Action, h.Sink, h.HasTTL, h.Satisfied, h.Transport = "tcp-only", netip.Addr{}, false, true, TCP
+		},
+			[]string{`"type":["connection","allowed"]`, `"mode":"enforce"`}, []string{`"ttl"`, `"address"`}},
+		{"expires of one indicator", func(h *Hit) { h.Evidence = fullPolicy }, []string{`"expires":"2027-01-01T00:00:00Z"`}, []string{`"indicators"`}},
 		{"nxdomain", func(h *Hit) { h.Action, h.RCode, h.Sink = "nxdomain", 3, netip.Addr{} },
 			[]string{`"response_code":"NXDOMAIN"`, `"ttl":60`}, []string{"resolved_ip"}},
 		{"mapped client", func(h *Hit) { h.Client = netip.MustParseAddrPort("[::ffff:192.0.2.9]:5") },
@@ -172,6 +182,74 @@ func TestLineOfAClientsHits(t *testing.T) {
 	if rec.Event.Action != severalActions || strings.Contains(line, `"dns":`) || strings.Contains(line, `"trigger"`) {
 		t.Errorf("it says of all hits what is true of one:\n%s", line)
 	}
+}
+
+// A merged line says denied where one of its hits was, and names the lists of
+// all.
+func TestMergedLineSpeaksOfAllItsHits(t *testing.T) {
+	policy := &testPolicy{indicators: []Indicator{
+		{Name: "bad.example", List: "deciding", Family: "Lumma Stealer", Confidence: -1},
+		{Name: "a.bad.example", List: "second", Family: "Vidar", Confidence: -1},
+		{Name: "b.bad.example", List: "third", Family: "Lumma Stealer", Confidence: -1},
+	}}
+	for _, kind := range []string{MergedIndicator, MergedClient} {
+		m := newMerger(0, time.Second)
+		if kind == MergedClient {
+			m.maxKeys = 0
+		}
+		admit := func(satisfied bool, rules ...uint32) {
+			m.admit(testHit(func(h *Hit) {
+				h.Evidence, h.Action, h.Satisfied = policy, "tcp-only", satisfied
+				h.NRules = uint8(copy(h.Rules[:], rules))
+			}), testTime)
+		}
+		merged := func() (line string, rec *Record) {
+			m.flush(testTime, true, 1, func(g *group) { line, rec = encodeLine(t, nil, g) })
+			return line, rec
+		}
+		admit(true, 0)
+		admit(true, 0, 1)
+		admit(false, 0, 2)
+		line, rec := merged()
+		if rec.Sinkhole.Merged != kind || rec.Sinkhole.Count != 3 {
+			t.Fatalf("not merged by %s: %s", kind, line)
+		}
+		for _, list := range []string{"deciding", "second", "third"} {
+			if f := (Filter{List: list}); !f.match(rec) {
+				t.Errorf("%s: list %s is not found\n%s", kind, list, line)
+			}
+		}
+		if !rec.HasFamily("vidar") || len(rec.Sinkhole.Families) != 2 || len(rec.Sinkhole.Indicators) != 3 || rec.Threat.Indicator.Name != "bad.example" {
+			t.Errorf("%s: it does not name what all hits matched\n%s", kind, line)
+		}
+		if rec.Event.Type[1] != "denied" {
+			t.Errorf("%s: one hit was denied\n%s", kind, line)
+		}
+		admit(true, 0)
+		admit(true, 0)
+		if line, rec = merged(); rec.Event.Type[1] != "allowed" || rec.Sinkhole.Mode != "enforce" {
+			t.Errorf("%s: every hit got the true answer\n%s", kind, line)
+		}
+	}
+}
+
+// The rules of a group are bounded; what it does not name is counted.
+func TestMergedLineBoundsItsRules(t *testing.T) {
+	m := newMerger(0, time.Second)
+	for i := range uint32(20) {
+		m.admit(testHit(func(h *Hit) {
+			h.NRules = uint8(copy(h.Rules[:], []uint32{0, 2*i + 1, 2*i + 2}))
+			if i == 10 {
+				h.MoreRules = 5
+			}
+		}), testTime)
+	}
+	m.flush(testTime, true, 1, func(g *group) {
+		// Of the eleventh hit neither its two other rules nor the five are named.
+		if _, rec := encodeLine(t, nil, g); len(rec.Sinkhole.Indicators) != MaxRules || rec.Sinkhole.MoreRules != 7 {
+			t.Errorf("%d indicators and %d more, want %d and 7", len(rec.Sinkhole.Indicators), rec.Sinkhole.MoreRules, MaxRules)
+		}
+	})
 }
 
 func TestMergedAloneIsAnOrdinaryLine(t *testing.T) {

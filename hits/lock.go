@@ -29,7 +29,7 @@ func (l *dirLock) take() error {
 	path := filepath.Join(l.dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
-		return fmt.Errorf("locking the hit journal: %w", err)
+		return writeError("locking the hit journal", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer f.Close()

@@ -16,9 +16,6 @@ const (
 	MaxMergedClients = 16_384
 	// MaxMergedPorts is the number of source ports that a merged line names.
 	MaxMergedPorts = 64
-	// MaxMergedIndicators is the number of indicators that a line merged by
-	// client names.
-	MaxMergedIndicators = 16
 	// maxDistinct bounds the pairs of client and indicator that are told apart;
 	// past it, the number of distinct indicators of a client is a lower bound.
 	maxDistinct = 65_536
@@ -87,12 +84,18 @@ type group struct {
 	portsTruncated bool
 	proven         bool // of every hit
 
+	denied   bool // at least one hit did not get the true answer
+	enforced bool // at least one hit was not only observed
+
+	// rules are those of all hits, MaxRules at most; moreRules is the most that
+	// one hit had beyond them.
+	rules     []ruleRef
+	moreRules int
+
 	// Of MergedClient.
-	indicators []ruleRef
-	distinct   int
-	atLeast    bool // distinct is a lower bound
-	enforced   bool // at least one hit was not only observed
-	action     string
+	distinct int
+	atLeast  bool // distinct is a lower bound
+	action   string
 }
 
 // severalActions is the action of a line merged by client whose hits had
@@ -186,33 +189,40 @@ func (w *window) group(h *Hit, m *merger) *group {
 		w.byClient[key.client] = g
 		w.groups = append(w.groups, g)
 	}
-	w.noteIndicator(g, clientIndicator{key.client, ref}, m.maxPairs)
+	w.countIndicators(g, h, m.maxPairs)
 	return g
 }
 
-func (w *window) noteIndicator(g *group, pair clientIndicator, maxPairs int) {
-	if pair.ref.none {
-		return
+// countIndicators counts the indicators of a client's hits.
+func (w *window) countIndicators(g *group, h *Hit, maxPairs int) {
+	for _, rule := range h.rules() {
+		pair := clientIndicator{h.Client.Addr(), ruleRef{evidence: h.Evidence, rule: rule}}
+		if _, known := w.pairs[pair]; known {
+			continue
+		}
+		if len(w.pairs) >= maxPairs {
+			g.atLeast = true
+			return
+		}
+		w.pairs[pair] = struct{}{}
+		g.distinct++
 	}
-	if _, known := w.pairs[pair]; known {
-		return
+	g.atLeast = g.atLeast || h.MoreRules > 0
+}
+
+// rules are the numbers of the rules that h names and that can be described.
+func (h *Hit) rules() []uint32 {
+	if h.Evidence == nil {
+		return nil
 	}
-	if len(w.pairs) >= maxPairs {
-		g.atLeast = true
-		return
-	}
-	w.pairs[pair] = struct{}{}
-	g.distinct++
-	if len(g.indicators) < MaxMergedIndicators {
-		g.indicators = append(g.indicators, pair.ref)
-	}
+	return h.Rules[:min(h.NRules, MaxRules)]
 }
 
 func decidingRule(h *Hit) ruleRef {
-	if h.NRules == 0 || h.Evidence == nil {
-		return ruleRef{none: true}
+	if rules := h.rules(); len(rules) > 0 {
+		return ruleRef{evidence: h.Evidence, rule: rules[0]}
 	}
-	return ruleRef{evidence: h.Evidence, rule: h.Rules[0]}
+	return ruleRef{none: true}
 }
 
 func newGroup(kind string, h *Hit) *group {
@@ -221,6 +231,7 @@ func newGroup(kind string, h *Hit) *group {
 
 func (g *group) add(h *Hit) {
 	g.count++
+	g.addRules(h)
 	if h.Time.Before(g.first.Time) {
 		g.first = *h // so that the line's time and port are of one query
 	}
@@ -228,6 +239,7 @@ func (g *group) add(h *Hit) {
 		g.last = h.Time
 	}
 	g.proven = g.proven && h.SourceProven
+	g.denied = g.denied || !h.allowed()
 	g.enforced = g.enforced || !h.Observe
 	if h.Action != g.action {
 		g.action = severalActions
@@ -240,6 +252,25 @@ func (g *group) add(h *Hit) {
 		}
 	}
 }
+
+// addRules adds the rules of h that the group does not name yet.
+func (g *group) addRules(h *Hit) {
+	more := int(h.MoreRules)
+	for _, rule := range h.rules() {
+		ref := ruleRef{evidence: h.Evidence, rule: rule}
+		switch {
+		case slices.Contains(g.rules, ref):
+		case len(g.rules) < MaxRules:
+			g.rules = append(g.rules, ref)
+		default:
+			more++
+		}
+	}
+	g.moreRules = max(g.moreRules, more)
+}
+
+// allowed reports whether the client got the true answer.
+func (h *Hit) allowed() bool { return h.Observe || h.Satisfied }
 
 // flush hands out up to limit groups of the windows that are due (all: of every
 // window), and returns how many.

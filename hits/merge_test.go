@@ -170,8 +170,8 @@ func checkGroup(t *testing.T, seed uint64, model *mergeModel, g *group) {
 		}
 	}
 	if g.kind == MergedClient {
-		if g.distinct != len(want.rules) || g.atLeast || len(g.indicators) != min(g.distinct, MaxMergedIndicators) {
-			t.Fatalf("seed %d: %d distinct indicators, %d named, want %d", seed, g.distinct, len(g.indicators), len(want.rules))
+		if g.distinct != len(want.rules) || g.atLeast || len(g.rules) != min(g.distinct, MaxRules) {
+			t.Fatalf("seed %d: %d distinct indicators, %d named, want %d", seed, g.distinct, len(g.rules), len(want.rules))
 		}
 	}
 }
@@ -235,8 +235,8 @@ func TestMergingBoundsDistinctIndicators(t *testing.T) {
 		m.admit(testHit(func(h *Hit) { h.Rules[0] = uint32(i) }), testTime)
 	}
 	m.flush(testTime, true, 10, func(g *group) {
-		if g.count != 30 || g.distinct != 20 || !g.atLeast || len(g.indicators) != MaxMergedIndicators {
-			t.Errorf("count %d, distinct %d, at least %v, named %d", g.count, g.distinct, g.atLeast, len(g.indicators))
+		if g.count != 30 || g.distinct != 20 || !g.atLeast || len(g.rules) != MaxRules {
+			t.Errorf("count %d, distinct %d, at least %v, named %d", g.count, g.distinct, g.atLeast, len(g.rules))
 		}
 	})
 }

@@ -2,7 +2,6 @@ package hits
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -173,7 +172,7 @@ func linked(f *os.File) bool {
 func (o *output) resume(s *segment) error {
 	f, err := os.OpenFile(s.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
-		return fmt.Errorf("opening the hit journal's last segment: %w", err)
+		return writeError("opening the hit journal's last segment", err)
 	}
 	o.use(f, s.seq, s.first, s.size)
 	return nil

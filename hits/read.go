@@ -105,7 +105,7 @@ func (r *reader) list() ([]segment, error) {
 		return nil, fmt.Errorf("there is no hit journal in %s: start the server once, or check hits.journal.path", r.dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the hit journal: %w", err)
+		return nil, readError(err)
 	}
 	return segments, nil
 }
@@ -123,15 +123,26 @@ func (r *reader) segment(s *segment, active bool, fn func(*Record) error) error 
 	if err := r.lines(src, fn); err != nil {
 		return err
 	}
-	if src.lines.unfinished() > 0 && (!active || src.unpack != nil) {
-		r.damaged(src, src.lines.number+1, errors.New("the line has no end"))
-	}
+	r.checkEnd(src, !active || src.unpack != nil)
 	return nil
+}
+
+// checkEnd looks at what is left of a segment that was read up to its end.
+// closed tells that nothing more is written to it.
+func (r *reader) checkEnd(src *source, closed bool) {
+	switch {
+	case src.broken:
+	case src.lines.unfinished() > 0 && closed:
+		r.damaged(src, src.lines.number+1, errors.New("the line has no end"))
+	case src.lines.number == 0 && src.unpack != nil:
+		// Only a segment with lines is packed.
+		r.damaged(src, 1, errors.New("the packed segment holds no line: it was emptied or cut off, its hits are lost"))
+	}
 }
 
 // lines hands on the records up to the present end of a segment.
 func (r *reader) lines(src *source, fn func(*Record) error) error {
-	for {
+	for !src.broken {
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
@@ -146,6 +157,7 @@ func (r *reader) lines(src *source, fn func(*Record) error) error {
 			// Neither a disk error nor a broken packed segment hides what
 			// stands in others.
 			r.damaged(src, src.lines.number+1, err)
+			src.broken = true
 			return nil
 		}
 		if !r.inTime(line) {
@@ -164,6 +176,7 @@ func (r *reader) lines(src *source, fn func(*Record) error) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // inTime is a cheap look at the time of a line; what it cannot read it lets
@@ -261,6 +274,7 @@ type source struct {
 	file   *os.File
 	unpack interface{ Close() } // nil: plain
 	lines  *lineReader
+	broken bool // reading failed: there is nothing more to come
 }
 
 // openSegment opens a segment, also where it was packed since it was listed; nil
@@ -270,7 +284,7 @@ func openSegment(dir string, s *segment) (*source, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		segments, _, err := listSegments(dir)
 		if err != nil {
-			return nil, fmt.Errorf("reading the hit journal: %w", err)
+			return nil, readError(err)
 		}
 		i := slices.IndexFunc(segments, func(o segment) bool { return o.seq == s.seq && o.path != s.path })
 		if i < 0 {
@@ -279,7 +293,7 @@ func openSegment(dir string, s *segment) (*source, error) {
 		return openSegment(dir, &segments[i])
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the hit journal: %w", err)
+		return nil, readError(err)
 	}
 	src := &source{path: s.path, seq: s.seq, file: f}
 	if !s.packed {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"go.uber.org/zap"
 )
 
@@ -105,6 +106,68 @@ func TestReadSkipsSegmentsByName(t *testing.T) {
 	if err := Read(context.Background(), dir, Filter{}, func(*Record) error { return nil }); !errors.As(err, &d) ||
 		len(d.Places) != 1 || d.Places[0].File != segments[0].path {
 		t.Errorf("a broken segment that was asked for: %v", err)
+	}
+}
+
+// Packing leaves no file without a line, so an empty one is a loss to tell of.
+func TestReadTellsOfAnEmptyPackedSegment(t *testing.T) {
+	var nothing bytes.Buffer
+	z, err := zstd.NewWriter(&nothing, zstd.WithZeroFrames(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"no octets": nil, "a frame of nothing": nothing.Bytes()} {
+		for newest := range 2 {
+			dir := threeSegments(t)
+			segments, _, _ := listSegments(dir)
+			if newest == 1 {
+				if err := os.Remove(segments[2].path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			path := segments[1].path
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, limit := range []int{0, 100} {
+				n := 0
+				err := Read(context.Background(), dir, Filter{Limit: limit}, func(*Record) error { n++; return nil })
+				var d *DamageError
+				if !errors.As(err, &d) || len(d.Places) != 1 || d.Places[0].File != path || d.Places[0].Line != 1 || n != 6-3*newest {
+					t.Errorf("%s: %d records, %v", name, n, err)
+				}
+			}
+		}
+	}
+}
+
+// A broken packed segment at the end of the journal is told of once, not at each
+// look for more.
+func TestFollowTellsOfDamageOnce(t *testing.T) {
+	dir := threeSegments(t)
+	segments, _, _ := listSegments(dir)
+	if err := os.Remove(segments[2].path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(segments[1].path, []byte("not even zstd"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	f := tail{reader: newReader(context.Background(), dir, Filter{Damaged: func(Damage) { told++ }}, func(*Record) error { return nil })}
+	defer f.close()
+	if err := f.catchUp(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := f.poll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
 	}
 }
 
@@ -309,11 +372,11 @@ func FuzzRead(f *testing.F) {
 	f.Add(append(bytes.Clone(line), 0, 0, 0), false)
 	f.Add([]byte("\n{}\n[]\nnull\n{\"@timestamp\":7}\n"), false)
 	f.Add([]byte("\x28\xb5\x2f\xfd"), true)
+	plainDir, packedDir := f.TempDir(), f.TempDir() // one file each, over and over
 	f.Fuzz(func(t *testing.T, content []byte, packed bool) {
-		dir := t.TempDir()
-		path := plainPath(dir, 1, testTime)
+		dir, path := plainDir, plainPath(plainDir, 1, testTime)
 		if packed {
-			path = packedPath(dir, 1, testTime, testTime.Add(time.Second))
+			dir, path = packedDir, packedPath(packedDir, 1, testTime, testTime.Add(time.Second))
 		}
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
@@ -333,7 +396,11 @@ func FuzzRead(f *testing.F) {
 		if !packed && good+bad != bytes.Count(content, []byte("\n")) {
 			t.Fatalf("%d good and %d bad of %d lines", good, bad, bytes.Count(content, []byte("\n")))
 		}
-		if _, err := repair(dir, zap.NewNop()); err != nil {
+		if packed {
+			if _, err := repair(dir, zap.NewNop()); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := mendWithoutSync(path); err != nil {
 			t.Fatal(err)
 		}
 		after, badAfter := count()
@@ -341,4 +408,23 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("repair: %d good and %d bad lines became %d and %d", good, bad, after, badAfter)
 		}
 	})
+}
+
+// mendWithoutSync is what repair does to a plain segment, less the fsync, which
+// would take all of a fuzzer's time.
+func mendWithoutSync(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, _, err = mendTail(f, zap.NewNop())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	_, err = lastRecord([]segment{{path: path, size: info.Size()}})
+	return err
 }

@@ -117,8 +117,9 @@ type RecordSinkhole struct {
 	Indicators   []RecordIndicator `json:"indicators"`
 	MoreRules    int               `json:"more_rules"`
 	Confidence   *int              `json:"confidence"`
+	Expires      time.Time         `json:"expires"`
 	Address      netip.Addr        `json:"address"`
-	TTL          uint32            `json:"ttl"`
+	TTL          *uint32           `json:"ttl"` // nil: nothing synthesized was answered
 	SourceProven bool              `json:"source_proven"`
 	Peer         RecordPeer        `json:"peer"`
 	Mode         string            `json:"mode"`

@@ -3,7 +3,6 @@ package hits
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -40,11 +39,11 @@ func repair(dir string, log *zap.Logger) (legacy, error) {
 	}
 	segments, spare, err := listSegments(dir)
 	if err != nil {
-		return l, fmt.Errorf("reading the hit journal's directory: %w", err)
+		return l, writeError("reading the hit journal's directory", err)
 	}
 	for _, s := range spare {
 		if err := os.Remove(s.path); err != nil {
-			return l, fmt.Errorf("removing a segment that is packed already: %w", err)
+			return l, writeError("removing a segment that is packed already", err)
 		}
 	}
 	for i := range segments {
@@ -54,7 +53,7 @@ func repair(dir string, log *zap.Logger) (legacy, error) {
 		}
 		cut, err := repairTail(s.path, log)
 		if err != nil {
-			return l, fmt.Errorf("repairing the hit journal: %w", err)
+			return l, writeError("repairing the hit journal", err)
 		}
 		l.torn += cut
 		if info, err := os.Stat(s.path); err == nil {
@@ -66,7 +65,7 @@ func repair(dir string, log *zap.Logger) (legacy, error) {
 	}
 	last, err := lastRecord(segments)
 	if err != nil {
-		return l, fmt.Errorf("reading the end of the hit journal: %w", err)
+		return l, writeError("reading the end of the hit journal", err)
 	}
 	switch {
 	case last == nil:
@@ -93,7 +92,7 @@ func removeParts(dir string) error {
 	}
 	for _, p := range parts {
 		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("removing an unfinished segment: %w", err)
+			return writeError("removing an unfinished segment", err)
 		}
 	}
 	return nil
@@ -103,51 +102,60 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// repairTail cuts off what stands after the last line end of a plain segment: a
-// line that was being written, or the zeros that a file system leaves after a
-// power cut. A record that lacks nothing but its line end gets it. It returns
-// how many octets it cut.
+// repairTail mends the end of a plain segment, on disk when it returns.
 func repairTail(path string, log *zap.Logger) (cut int64, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
+	cut, mended, err := mendTail(f, log)
+	if err != nil || !mended {
+		return cut, err
+	}
+	return cut, f.Sync()
+}
+
+// mendTail cuts off what stands after the last line end: a line that was being
+// written, or the zeros that a file system leaves after a power cut. A record
+// that lacks nothing but its line end gets it. It returns how many octets it
+// cut, and whether the file is another now.
+func mendTail(f *os.File, log *zap.Logger) (cut int64, mended bool, err error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	end, err := lastLineEnd(f, size)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if end == size {
-		return 0, nil
+		return 0, false, nil
 	}
 	text := make([]byte, min(size-end, maxLine))
 	if _, err := f.ReadAt(text, end); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	trimmed := bytes.TrimRight(text, "\x00")
 	if _, err := parseRecord(trimmed); err == nil {
 		end += int64(len(trimmed))
 		if err := f.Truncate(end); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		if _, err := f.WriteAt([]byte("\n"), end); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		cut = max(size-end, 0)
-		log.Warn("completed the last line of the hit journal, which an unclean stop left without its end", zap.String("file", path))
-		return cut, f.Sync()
+		log.Warn("completed the last line of the hit journal, which an unclean stop left without its end", zap.String("file", f.Name()))
+		return cut, true, nil
 	}
 	if err := f.Truncate(end); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	log.Warn("cut off a torn line at the end of the hit journal, which an unclean stop left",
-		zap.String("file", path), zap.Int64("octets", size-end),
+		zap.String("file", f.Name()), zap.Int64("octets", size-end),
 		zap.ByteString("text", bytes.TrimRight(text[:min(len(text), maxTornText)], "\x00")))
-	return size - end, f.Sync()
+	return size - end, true, nil
 }
 
 // lastLineEnd is the offset after the last line end before size.

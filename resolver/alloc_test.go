@@ -16,15 +16,20 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 	k := newRig(t, rigOptions{
 		specs:   specsOf(list(t, "stealers", trapList), list(t, "addresses", "198.51.100.0/24\n")),
 		forward: answering(nil, "good.example. A 192.0.2.1", "good.example. A 192.0.2.2"),
-		still:   true, queue: 2 * runs,
+		still:   true, queue: 8 * runs,
 	})
 	cachedNames(t, k)
 	answer := make([]byte, 0, 4096)
+	reader := newPrompt(k)
 	for _, test := range respondCases {
 		q := newRequest(t, k, test.name, test.typ, time.Now())
 		q.EDNS, q.UDPSize = true, 1232
 		if n := testing.AllocsPerRun(runs, func() { k.respond(q, answer) }); n != 0 {
 			t.Errorf("%s: %v allocations", test.what, n)
+		}
+		msg := queryOf(t, test.name, test.typ)
+		if n := testing.AllocsPerRun(runs, func() { reader.answer(msg, &fuzzPeer) }); n != 0 {
+			t.Errorf("%s, by the reader: %v allocations", test.what, n)
 		}
 	}
 	if s := k.journal.Stats(); s.Lost != 0 || s.Queued == 0 {
@@ -77,12 +82,4 @@ var respondCases = []struct {
 	{"blocked ANY", "bad.example.", dns.TypeANY},
 	{"cached", "good.example.", dns.TypeA},
 	{"cached and blocked by address", "evil.example.", dns.TypeA},
-}
-
-func cachedNames(t testing.TB, k *rig) {
-	t.Helper()
-	respondAt(t, k, "good.example.", time.Now())
-	k.forward = answering(nil, "evil.example. A 198.51.100.1")
-	respondAt(t, k, "evil.example.", time.Now())
-	k.forward = nil // all else is a fault of the test
 }

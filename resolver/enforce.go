@@ -10,31 +10,31 @@ import (
 	"sinkhole/resolver/wire"
 )
 
-// given is the sinkhole address that an answer carries, for the hit.
+// given is what a synthesized answer carries, for the hit: the sinkhole address
+// and the TTL of its records or SOA. The zero value is an answer without any.
 type given struct {
-	addr netip.Addr
-	ttl  uint32
+	addr   netip.Addr
+	ttl    uint32
+	hasTTL bool
 }
 
 // enforce appends the answer that the policy decided on and records the hit.
 func (r *Resolver) enforce(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) []byte {
-	sink := given{ttl: s.ttl}
+	var sink given
 	var answer []byte
 	switch v.Action {
 	case format.Sinkhole:
 		answer, sink = r.sinkhole(q, s, p, v, dst)
 	case format.NXDomain:
-		answer = r.negative(q, s, p, v, dst, wire.RCodeNXDomain)
+		answer, sink = r.negative(q, s, p, v, dst, wire.RCodeNXDomain)
 	case format.NoData:
-		answer = r.negative(q, s, p, v, dst, wire.RCodeNoError)
+		answer, sink = r.negative(q, s, p, v, dst, wire.RCodeNoError)
 	case format.Refused:
-		answer, sink.ttl = r.fail(q, dst, wire.RCodeRefused, s.explain(p, v, false)), 0
+		answer = r.fail(q, dst, wire.RCodeRefused, s.explain(p, v, false))
 	case format.TCPOnly:
-		answer, sink.ttl = r.truncated(q, q.AppendResponse(dst, 0, 0), 0), 0
+		answer = r.truncated(q, q.AppendResponse(dst, 0, 0), 0)
 	case format.LocalData:
 		answer, sink = r.localData(q, s, p, v, dst)
-	case format.Drop:
-		sink.ttl = 0
 	}
 	r.record(q, p, v, v.Action.String(), answer, sink)
 	return answer
@@ -43,7 +43,7 @@ func (r *Resolver) enforce(q *request, s *settings, p *blocklist.Policy, v *bloc
 // sinkhole answers A and AAAA with the sinkhole address of that family, ANY as
 // RFC 8482 section 4.2 has it, and all else with NODATA.
 func (r *Resolver) sinkhole(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) ([]byte, given) {
-	sink := given{ttl: s.ttl}
+	sink := given{ttl: s.ttl, hasTTL: true}
 	switch q.Type {
 	case dns.TypeA:
 		sink.addr = s.sinkAddress(q, s.IPv4, p.ListOf(v.Rule()).IPv4, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
@@ -54,7 +54,7 @@ func (r *Resolver) sinkhole(q *request, s *settings, p *blocklist.Policy, v *blo
 		return r.finish(q, dst, counts{answers: 1}, 0, s.explain(p, v, false)), sink
 	}
 	if !sink.addr.IsValid() {
-		return r.negative(q, s, p, v, dst, wire.RCodeNoError), sink
+		return r.negative(q, s, p, v, dst, wire.RCodeNoError)
 	}
 	dst = q.AppendResponse(dst, 0, 0)
 	if q.Type == dns.TypeA {
@@ -87,9 +87,9 @@ func (s *settings) sinkAddress(q *request, server, list blocklist.Sink, loopback
 
 // negative answers NXDOMAIN or NODATA with an SOA, without which nobody could
 // cache it (RFC 2308).
-func (r *Resolver) negative(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte, rcode uint16) []byte {
+func (r *Resolver) negative(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte, rcode uint16) ([]byte, given) {
 	dst = wire.AppendSOA(q.AppendResponse(dst, rcode, 0), s.ttl)
-	return r.finish(q, dst, counts{authorities: 1}, rcode, s.explain(p, v, false))
+	return r.finish(q, dst, counts{authorities: 1}, rcode, s.explain(p, v, false)), given{ttl: s.ttl, hasTTL: true}
 }
 
 // explain is the extended DNS error of a policy answer. forged tells that the

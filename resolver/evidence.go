@@ -47,21 +47,22 @@ func scopeWord(i *blocklist.Indicator) string {
 }
 
 // record turns a verdict into a hit and hands it to the journal's queue. answer
-// is what the client gets, nil if nothing.
+// is what the client gets, nil if nothing; sink is what was synthesized of it.
 func (r *Resolver) record(q *request, p *blocklist.Policy, v *blocklist.Verdict, action string, answer []byte, sink given) {
 	h := hits.Hit{
 		Time: q.received, Client: q.client, Server: q.server, Transport: q.transport, SourceProven: q.transport != hits.UDP,
 		QName: q.Name, QNameLen: q.NameLen, QType: q.Type, QClass: q.Class, ID: q.ID,
 		Trigger: triggerOf(v.Match), Value: v.Name, Matched: v.Addr, Chain: v.Chain,
 		Rules: v.Rules, NRules: v.N, MoreRules: v.More, Evidence: evidence{p},
-		Observe: v.Decision != blocklist.Enforce, Action: action, Sink: sink.addr, TTL: sink.ttl,
+		Observe: v.Decision != blocklist.Enforce, Satisfied: v.Decision == blocklist.Enforce && !enforced(q, v),
+		Action: action, Sink: sink.addr, TTL: sink.ttl, HasTTL: sink.hasTTL,
 	}
 	if answer != nil {
 		h.Answered = true
 		h.Flags = wire.Flags(answer)
 		h.RCode = h.Flags & wire.RCodeMask
 		if h.Truncated = h.Flags&wire.TC != 0; h.Truncated {
-			h.Sink = netip.Addr{} // it was cut off: the client has none yet
+			h.Sink, h.TTL, h.HasTTL = netip.Addr{}, 0, false // cut off: the client has none yet
 		}
 	}
 	q.queue.Record(&h)

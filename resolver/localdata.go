@@ -23,14 +23,14 @@ func (r *Resolver) localData(q *request, s *settings, p *blocklist.Policy, v *bl
 	records, alias := r.localRecords(q, p, v, owner)
 	if alias == nil || q.Type == dns.TypeCNAME || q.Type == dns.TypeANY {
 		if len(records) == 0 {
-			return r.negative(q, s, p, v, dst, wire.RCodeNoError), given{ttl: s.ttl}
+			return r.negative(q, s, p, v, dst, wire.RCodeNoError)
 		}
-		return r.packed(q, dst, resolved{answer: records}, s.explain(p, v, true)), givenBy(records)
+		return r.packed(q, dst, resolved{answer: records}, s.explain(p, v, true))
 	}
 	if rest, wildcard := strings.CutPrefix(alias.Target, "*."); wildcard {
 		alias.Target = owner + rest
 		if _, ok := packName(alias.Target); !ok {
-			return r.packed(q, dst, resolved{rcode: wire.RCodeYXDomain}, s.explain(p, v, false)), given{}
+			return r.packed(q, dst, resolved{rcode: wire.RCodeYXDomain}, s.explain(p, v, false))
 		}
 	}
 	target, failure := r.resolveTarget(q, alias.Target)
@@ -38,7 +38,7 @@ func (r *Resolver) localData(q *request, s *settings, p *blocklist.Policy, v *bl
 		return r.fail(q, dst, wire.RCodeServFail, failure), given{}
 	}
 	target.answer = append([]dns.RR{alias}, target.answer...)
-	return r.packed(q, dst, target, s.explain(p, v, true)), givenBy(target.answer)
+	return r.packed(q, dst, target, s.explain(p, v, true))
 }
 
 // localRecords are the records of the deciding rule that answer q, and its
@@ -95,10 +95,11 @@ func packName(name string) (wireName []byte, ok bool) {
 	return buffer[:n], err == nil && n <= wire.MaxName
 }
 
-// givenBy is the first address in an answer, for the hit.
+// givenBy is the first address in an answer and its TTL, or else the TTL of the
+// last record, for the hit.
 func givenBy(records []dns.RR) (sink given) {
 	for _, rr := range records {
-		sink.ttl = rr.Header().Ttl
+		sink.ttl, sink.hasTTL = rr.Header().Ttl, true
 		switch rr := rr.(type) {
 		case *dns.A:
 			sink.addr, _ = netip.AddrFromSlice(rr.A.To4())
@@ -112,15 +113,15 @@ func givenBy(records []dns.RR) (sink given) {
 }
 
 // packed appends an answer of library records.
-func (r *Resolver) packed(q *request, dst []byte, found resolved, ede wire.EDE) []byte {
+func (r *Resolver) packed(q *request, dst []byte, found resolved, ede wire.EDE) ([]byte, given) {
 	m := dns.Msg{Compress: true, Answer: found.answer, Ns: found.authority}
 	m.Question = []dns.Question{{Name: dns.Fqdn(format.Text(q.SpelledName())), Qtype: q.Type, Qclass: q.Class}}
 	whole, err := m.Pack()
 	if err != nil {
 		r.log.Error("local data unusable", zap.Error(fmt.Errorf("packing: %w", err)))
-		return r.fail(q, dst, wire.RCodeServFail, wire.EDE{})
+		return r.fail(q, dst, wire.RCodeServFail, wire.EDE{}), given{}
 	}
 	wire.SetFlags(whole, found.rcode)
 	n := counts{answers: uint16(len(found.answer)), authorities: uint16(len(found.authority))}
-	return r.finish(q, q.AppendReply(dst, whole), n, found.rcode, ede)
+	return r.finish(q, q.AppendReply(dst, whole), n, found.rcode, ede), givenBy(found.answer)
 }

@@ -50,6 +50,14 @@ func csvColumns() []csvColumn {
 		{"dataset", func(r *hits.Record) string { return r.Event.Dataset }},
 		{"id", func(r *hits.Record) string { return r.Event.ID }},
 		{"sequence", func(r *hits.Record) string { return number(r.Event.Sequence) }},
+		// Of lists, one by one and in its order: which content of it, which of its
+		// files.
+		{"list_versions", func(r *hits.Record) string {
+			return eachList(r, func(l *hits.RecordList) string { return l.Version })
+		}},
+		{"list_files", func(r *hits.Record) string {
+			return eachList(r, func(l *hits.RecordList) string { return l.File })
+		}},
 	}
 }
 
@@ -157,6 +165,21 @@ func lists(lists []hits.RecordList) string {
 		if l.Line > 0 {
 			s[i] += ":" + strconv.Itoa(l.Line)
 		}
+	}
+	return strings.Join(s, "; ")
+}
+
+// eachList is what the record's lists say, an empty text for one that is
+// silent; "" where all are.
+func eachList(r *hits.Record, text func(*hits.RecordList) string) string {
+	s := make([]string, len(r.Sinkhole.Lists))
+	said := false
+	for i := range s {
+		s[i] = text(&r.Sinkhole.Lists[i])
+		said = said || s[i] != ""
+	}
+	if !said {
+		return ""
 	}
 	return strings.Join(s, "; ")
 }
