@@ -22,7 +22,14 @@ import (
 func metricsHandler(s *server) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(s))
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	handler := promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !s.serving.Load() { // the parts are still being put together
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+			return
+		}
+		handler.ServeHTTP(w, q)
+	})
 }
 
 // collector reads the counts of all parts.
@@ -108,9 +115,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, l := range c.s.listeners {
 		m.counter(c.desc.kernelDrops, l.Drops(), l.Addr().String())
 	}
-	if c.s.lists != nil {
-		c.lists(m, c.s.lists)
-	}
+	c.lists(m, c.s.lists)
 	c.hits(m, c.s.journal.Stats())
 	c.cache(m, c.s.cache.Stats())
 	for _, u := range c.s.forwarder.Stats() {

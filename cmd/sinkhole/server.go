@@ -79,6 +79,9 @@ func (s *server) open(c *configs.Config) (err error) {
 	if err = s.openConsoles(c); err != nil {
 		return err
 	}
+	for _, c := range s.consoles {
+		go c.Serve() // /readyz says no until the lists are read
+	}
 	if s.control, err = listenControl(s); err != nil {
 		return err
 	}
@@ -188,14 +191,11 @@ func usable(lists []blocklist.Status) bool {
 
 // serve starts to answer.
 func (s *server) serve() {
-	for _, c := range s.consoles {
-		go c.Serve()
-	}
 	s.control.serve()
-	s.serving.Store(true)
 	for _, l := range s.listeners {
 		l.Serve()
 	}
+	s.serving.Store(true)
 	s.state.Store(nil)
 }
 
