@@ -163,7 +163,7 @@ func events(c *configs.Config, filter hits.Filter, f eventFlags, out, messages i
 	if f.follow {
 		read = hits.Follow
 	}
-	damaged := 0
+	damaged, shown := 0, 0
 	filter.Damaged = func(d hits.Damage) {
 		damaged++
 		fmt.Fprintf(messages, "sinkhole: %s\n", d)
@@ -173,10 +173,14 @@ func events(c *configs.Config, filter hits.Filter, f eventFlags, out, messages i
 			tellJournal(messages, r)
 			return nil
 		}
+		shown++
 		return errors.Join(w.Write(r), flush())
 	})
 	if errors.Is(err, context.Canceled) {
 		err = nil // interrupted: what was read is shown
+	}
+	if err != nil && shown == 0 {
+		return err // a table's head alone would look like a result
 	}
 	err = errors.Join(err, w.Close(), sink.Flush())
 	if errors.Is(err, syscall.EPIPE) {
