@@ -441,21 +441,6 @@ func TestMinConfidence(t *testing.T) {
 	expect(t, l, "silent.example", "none")
 }
 
-func TestNoAccess(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may read every file")
-	}
-	path := filepath.Join(t.TempDir(), "list")
-	write(t, path, "evil.example\n")
-	if err := os.Chmod(path, 0); err != nil {
-		t.Fatal(err)
-	}
-	l := open(t, Options{Specs: []Spec{spec("feed", path)}})
-	if s := status(t, l, "feed"); s.State != StateFailed || !strings.Contains(s.Error, "permission denied") {
-		t.Errorf("status %+v", s)
-	}
-}
-
 // TestFileChangesWhileRead touches a file all the time: what was read half is
 // thrown away, and never mixed with what is read next.
 func TestFileChangesWhileRead(t *testing.T) {

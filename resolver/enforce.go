@@ -20,6 +20,9 @@ type given struct {
 
 // enforce appends the answer that the policy decided on and records the hit.
 func (r *Resolver) enforce(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) []byte {
+	if q.waits = q.atOnce && v.Action == format.LocalData; q.waits { // its CNAME may lead upstream
+		return nil
+	}
 	var sink given
 	var answer []byte
 	switch v.Action {

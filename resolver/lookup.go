@@ -3,7 +3,6 @@ package resolver
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/miekg/dns"
@@ -113,7 +112,7 @@ func (r *Resolver) admit(msg, query []byte, key string) (*cache.Entry, time.Dura
 	wire.Clamp(msg, f.TTLs, minTTL, maxTTL)
 	e := &cache.Entry{
 		Key: []byte(key), Packed: msg, TTLs: f.TTLs, RCode: f.RCode,
-		Stored: time.Now().UnixNano(), QuestionEnd: uint16(f.QuestionEnd), Names: f.Names, NameKinds: f.NameKinds, Addrs: r.withEmbedded(f.Addrs),
+		Stored: time.Now().UnixNano(), QuestionEnd: uint16(f.QuestionEnd), Names: f.Names, NameKinds: f.NameKinds, Addrs: r.nat64.WithEmbedded(f.Addrs),
 	}
 	return e, lifetime, nil
 }
@@ -128,16 +127,4 @@ func (r *Resolver) lifetime(f *wire.Reply) time.Duration {
 		return 0
 	}
 	return min(max(said, r.ttl.Min), r.ttl.Max)
-}
-
-// withEmbedded adds the IPv4 addresses inside NAT64 addresses.
-func (r *Resolver) withEmbedded(addrs []netip.Addr) []netip.Addr {
-	for _, addr := range addrs {
-		for _, prefix := range r.nat64 {
-			if ipv4, ok := wire.EmbeddedIPv4(addr, prefix); ok {
-				addrs = append(addrs, ipv4)
-			}
-		}
-	}
-	return addrs
 }

@@ -6,7 +6,6 @@ package resolver
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +46,7 @@ type Resolver struct {
 	cache    *cache.Cache
 	forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
 	ttl      TTLBounds
-	nat64    []netip.Prefix
+	nat64    NAT64
 	log      *zap.Logger
 
 	connections     atomic.Int64 // open TCP connections
@@ -62,20 +61,11 @@ type Resolver struct {
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward,
-		ttl: o.TTL, nat64: withWellKnown(o.NAT64), log: o.Logger,
+		ttl: o.TTL, nat64: NewNAT64(o.NAT64), log: o.Logger,
 		connectionLimit: connectionLimit(),
 	}
 	r.Configure(o.Settings)
 	return r
-}
-
-// withWellKnown adds the well-known prefix of RFC 6052 section 2.1.
-func withWellKnown(nat64 []netip.Prefix) []netip.Prefix {
-	wellKnown := netip.MustParsePrefix("64:ff9b::/96")
-	if slices.Contains(nat64, wellKnown) {
-		return nat64
-	}
-	return append(slices.Clone(nat64), wellKnown)
 }
 
 // Configure puts other settings in force, from the next query on.
@@ -93,9 +83,6 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	var v blocklist.Verdict
 	p.JudgeQuestion(q.client.Addr(), q.QName(), now, &v)
 	if enforced(q, &v) {
-		if q.waits = q.atOnce && v.Action == format.LocalData; q.waits { // its CNAME may lead upstream
-			return nil
-		}
 		return r.enforce(q, s, p, &v, dst)
 	}
 	if answer := r.unresolved(q, dst); answer != nil {
@@ -114,9 +101,6 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	if v.Decision != blocklist.Allow && (v.Decision != blocklist.None || e.Clean.Load() != p.Serial()) {
 		p.JudgeAnswer(e.Names, e.NameKinds, e.Addrs, now, &v)
 		if enforced(q, &v) {
-			if q.waits = q.atOnce && v.Action == format.LocalData; q.waits {
-				return nil
-			}
 			return r.enforce(q, s, p, &v, dst)
 		}
 		if v.Decision == blocklist.None {

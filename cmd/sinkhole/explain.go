@@ -15,7 +15,7 @@ import (
 	"sinkhole/blocklist"
 	"sinkhole/blocklist/format"
 	"sinkhole/configs"
-	"sinkhole/resolver/wire"
+	"sinkhole/resolver"
 )
 
 func newExplain(file *string) *cobra.Command {
@@ -113,7 +113,7 @@ func judge(p *blocklist.Policy, c *configs.Config, q question) explanation {
 		p.JudgeQuestion(q.client, q.name, now, &v)
 	} else {
 		p.JudgeQuestion(q.client, []byte{0}, now, &v)
-		p.JudgeAnswer(nil, nil, withEmbedded(q.addr, c.Upstream.NAT64), now, &v)
+		p.JudgeAnswer(nil, nil, resolver.NewNAT64(c.Upstream.NAT64).WithEmbedded([]netip.Addr{q.addr}), now, &v)
 		if v.Decision == blocklist.None && !q.client.IsValid() { // perhaps a client that a list names
 			p.JudgeQuestion(q.addr, []byte{0}, now, &v)
 		}
@@ -140,17 +140,6 @@ func judge(p *blocklist.Policy, c *configs.Config, q question) explanation {
 		x.Indicators = append(x.Indicators, explained(p.Indicator(rule)))
 	}
 	return x
-}
-
-// withEmbedded is an address of an answer and the IPv4 addresses in it (NAT64).
-func withEmbedded(addr netip.Addr, prefixes []netip.Prefix) []netip.Addr {
-	all := []netip.Addr{addr}
-	for _, prefix := range prefixes {
-		if ipv4, ok := wire.EmbeddedIPv4(addr, prefix); ok {
-			all = append(all, ipv4)
-		}
-	}
-	return all
 }
 
 // answerText says what a client gets in words.

@@ -60,6 +60,9 @@ func hostHint(text string) string {
 	if endpoint, err := netip.ParseAddrPort(host); err == nil {
 		return fmt.Sprintf(": did you mean %s", endpoint.Addr())
 	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return fmt.Sprintf(": did you mean %s", addr)
+	}
 	if name, _, found := strings.Cut(host, ":"); found {
 		host = name
 	}
