@@ -35,7 +35,7 @@ func TestNoAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	var l *Lists
-	asNobody(t, func() { l = open(t, Options{Specs: []Spec{spec("feed", path)}}) })
+	asNobody(t, func() { l = open(t, Options{Configuration: specsOf(spec("feed", path))}) })
 	if s := status(t, l, "feed"); s.State != StateFailed || !strings.Contains(s.Error, "permission denied") {
 		t.Errorf("status %+v", s)
 	}

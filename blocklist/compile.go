@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
+
+	"sinkhole/blocklist/format"
 )
 
 // maxRulesPerList bounds what one list can say about one trigger: no more than
@@ -11,152 +14,196 @@ import (
 // is left out and counted in Status.Excess.
 const maxRulesPerList = MaxRules
 
-// compiler merges segments and the unchanged lists of an older policy into a
-// new policy. Lists are added in order of precedence.
-type compiler struct {
-	*Policy
-	in      interner
-	pending []rule
-	excess  []int // by list: rules left out because of maxRulesPerList
+// maxParts leaves room for patches among what 16 bits number.
+const maxParts = math.MaxUint16 / 2
+
+var (
+	errManyParts = fmt.Errorf("more than %d lists: put several into one", maxParts)
+)
+
+// compiled is one list on its way into a policy.
+type compiled struct {
+	List
+	parts []listPart
 }
 
-var errManyFiles = fmt.Errorf("more than %d files in all lists together: put several into one", math.MaxUint16)
-
-// newCompiler makes room for about as much as there is in an older policy.
-func newCompiler(serial uint64, old *Policy) *compiler {
-	return &compiler{
-		Policy:  &Policy{serial: serial, names: newNameSet(old.names.count, len(old.names.arena))},
-		in:      newInterner(),
-		pending: make([]rule, 0, len(old.rules)),
-	}
-}
-
-// addSegment adds a freshly parsed list.
-func (c *compiler) addSegment(list List, s *segment) error {
-	return c.addList(list, s.files, &s.tables, s.each)
-}
-
-// carry adds a list as it stands in an older policy, with what is configured
-// for it now.
-func (c *compiler) carry(list List, old *Policy, index uint16) error {
-	var files []file
-	fileAt := make([]uint16, len(old.files))
-	for i, f := range old.files {
-		if f.list == index {
-			fileAt[i] = uint16(len(files))
-			files = append(files, f)
-		}
-	}
-	return c.addList(list, files, &old.tables, func(fn func(rule, []byte, netip.Prefix)) {
-		old.eachOf(index, func(r rule, name []byte, prefix netip.Prefix) {
-			r.file = fileAt[r.file]
-			fn(r, name, prefix)
-		})
+// has tells whether a list has rules of an action.
+func (c *compiled) has(a format.Action) bool {
+	return slices.ContainsFunc(c.parts, func(l listPart) bool {
+		return slices.ContainsFunc(l.profiles, func(p profile) bool { return p.action == a })
 	})
 }
 
-func (c *compiler) addList(list List, files []file, from *tables, each func(func(rule, []byte, netip.Prefix))) error {
-	if len(c.files)+len(files) > math.MaxUint16 {
-		return errManyFiles
-	}
-	c.lists = append(c.lists, list)
-	c.excess = append(c.excess, 0)
-	firstFile := uint16(len(c.files))
-	for _, f := range files {
-		f.list = uint16(len(c.lists) - 1)
-		c.files = append(c.files, f)
-	}
-	detailAt := c.in.transfer(from)
-	var failed error
-	each(func(r rule, name []byte, prefix netip.Prefix) {
-		var ok bool
-		if r.entry, ok = c.enter(r.kind, name, prefix); !ok {
-			failed = errTooLarge
-			return
-		}
-		r.file += firstFile
-		r.detail = detailAt(r.detail)
-		c.pending = append(c.pending, r)
-	})
-	return failed
+// listPart is a segment of a list, and what of it later parts replace.
+type listPart struct {
+	*segment
+	dead map[uint32]struct{}
 }
 
-// enter finds or makes the entry of a rule and counts the rule there.
-func (c *compiler) enter(kind ruleKind, name []byte, prefix netip.Prefix) (entry uint32, ok bool) {
-	switch kind {
-	case kindResponseIP:
-		entry = c.answers.add(prefix)
-		c.answers.entries[entry].n++
-	case kindClientIP:
-		entry = c.clients.add(prefix)
-		c.clients.entries[entry].n++
-	default:
-		if entry, _, ok = c.names.add(name); !ok {
-			return 0, false
-		}
-		first, n := c.names.rules(entry)
-		c.names.setRules(entry, first, n+1)
-	}
-	return entry, true
-}
-
-// finish groups the rules by entry and gives the policy.
-func (c *compiler) finish() *Policy {
-	c.reserve()
-	c.rules = make([]rule, len(c.pending))
-	for i := range c.rules {
-		c.rules[i].kind = kindNone
-	}
-	for i := range c.pending {
-		c.place(&c.pending[i])
-	}
-	c.tables = c.in.tables
-	return c.Policy
-}
-
-// reserve gives each entry its run of rules, still empty.
-func (c *compiler) reserve() {
-	next := uint32(0)
-	for at := range c.names.each() {
-		_, n := c.names.rules(at)
-		c.names.setRules(at, next, 0)
-		next += n
-	}
-	for _, s := range []*prefixSet{&c.answers, &c.clients} {
-		for i := range s.entries {
-			n := s.entries[i].n
-			s.entries[i].first, s.entries[i].n = next, 0
-			next += n
+// compile makes the policy of some lists, given in order of precedence. The
+// segments are shared with the policy, not copied.
+func compile(serial uint64, lists []compiled, g groups) (*Policy, error) {
+	p := &Policy{serial: serial, key: newHashKey(), tally: make([]tally, len(lists)), groups: g}
+	names := 0
+	for i, list := range lists {
+		p.lists = append(p.lists, list.List)
+		p.silencing = p.silencing || list.Action == format.Log && !list.Allow && list.has(format.PassThru)
+		for _, s := range list.parts {
+			p.parts = append(p.parts, part{segment: s.segment, dead: s.dead, list: uint16(i), first: len(p.chunks)})
+			for range s.chunks {
+				p.owners = append(p.owners, uint16(len(p.parts)-1))
+			}
+			p.chunks = append(p.chunks, s.chunks...)
+			names += s.names
 		}
 	}
+	switch {
+	case len(p.parts) > maxParts:
+		return nil, errManyParts
+	case len(p.chunks) > maxChunks:
+		return nil, errTooLarge
+	}
+	p.groups.resolve(p.lists)
+	p.repeated = map[uint32]struct{}{}
+	p.index, p.filter = newIndex(names), newFilter(names)
+	in := indexer{Policy: p, repeats: repeats{policy: p, more: map[uint32][]uint32{}}, crowds: make([]uint16, len(p.filter.blocks))}
+	in.enter()
+	in.deepen()
+	in.repeats.merge()
+	return p, nil
 }
 
-// place puts a rule into its run unless the list has said the same already.
-func (c *compiler) place(r *rule) {
-	first, n := c.group(r)
-	same := 0
-	for i := first; i < first+n; i++ {
-		o := &c.rules[i]
-		if c.files[o.file].list != c.files[r.file].list {
+func (p *Policy) enterPrefix(set *prefixSet, part *part, prefix netip.Prefix, place uint32) (first uint32, repeated bool) {
+	for known := range set.places(prefix) {
+		if other, _ := p.entryAt(known); other.list == part.list {
+			return known, true
+		}
+	}
+	set.add(prefix, place)
+	return 0, false
+}
+
+// repeats are the triggers that a list has in several entries, with other lines
+// between. Each becomes one entry with the rules of all, in a segment that
+// belongs to the policy.
+type repeats struct {
+	policy *Policy
+	firsts []uint32            // in order
+	more   map[uint32][]uint32 // the further entries, by the first
+}
+
+func (r *repeats) note(first, place uint32) {
+	if r.more[first] == nil {
+		r.firsts = append(r.firsts, first)
+	}
+	r.more[first] = append(r.more[first], place)
+}
+
+func (r *repeats) merge() {
+	p := r.policy
+	var patch *part // of the segment that the entries at hand are in
+	var entry []byte
+	for _, first := range r.firsts {
+		p.repeated[first] = struct{}{}
+		owner, _ := p.entryAt(first)
+		merged, rules, excess := r.join(entry[:0], first)
+		t := &p.tally[owner.list]
+		t.excess += excess
+		if rules == 0 {
 			continue
 		}
-		if o.kind == r.kind && o.action == r.action && o.detail == r.detail {
-			return
+		if patch == nil || !sameTables(patch.segment, owner.segment) || len(patch.chunks[len(patch.chunks)-1])+len(merged) > chunkSize {
+			patch = p.addPatch(owner)
 		}
-		same++
+		last := len(patch.chunks) - 1
+		at := len(patch.chunks[last])
+		patch.chunks[last] = append(patch.chunks[last], merged...)
+		p.chunks[patch.first] = patch.chunks[last]
+		place := uint32(patch.first)<<chunkBits + uint32(at)
+		p.replace(merged, first, place)
+		p.repeated[place] = struct{}{}
+		t.rules += rules
+		entry = merged
 	}
-	if same >= maxRulesPerList {
-		c.excess[c.files[r.file].list]++
-		return
+}
+
+// join packs the rules of all entries of a trigger into one, without what is said
+// twice. rules is how many the first entry did not have.
+func (r *repeats) join(dst []byte, first uint32) (merged []byte, rules, excess int) {
+	owner, entry := r.policy.entryAt(first)
+	n := owner.size(entry)
+	dst = append(dst, entry[:n]...)
+	have, last := 0, triggerSize(entry)
+	for all := owner.rulesOf(dst); all.more; have++ {
+		last = len(dst) - len(all.packed)
+		all.next()
 	}
-	c.rules[first+n] = *r
-	c.live++
-	switch r.kind {
-	case kindResponseIP:
-		c.answers.entries[r.entry].n++
-	case kindClientIP:
-		c.clients.entries[r.entry].n++
+	for _, place := range r.more[first] {
+		other, entry := r.policy.entryAt(place)
+		all := other.rulesOf(entry)
+		for all.more {
+			from := all.packed
+			rule := all.next()
+			switch {
+			case owner.says(dst, &rule):
+			case have+rules == maxRulesPerList:
+				excess++
+			default:
+				dst[last] |= 1
+				last = len(dst)
+				dst = append(dst, from[:len(from)-len(all.packed)]...)
+				dst[last] &^= 1
+				rules++
+			}
+		}
+	}
+	return dst, rules, excess
+}
+
+// says tells whether an entry says what a rule of the same segment does.
+func (s *segment) says(entry []byte, r *rule) bool {
+	for all := s.rulesOf(entry); all.more; {
+		if known := all.next(); known.says(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// addPatch begins a chunk for the merged entries of a part.
+func (p *Policy) addPatch(owner *part) *part {
+	s := *owner.segment
+	s.chunks, s.names, s.prefixes, s.rules = [][]byte{make([]byte, 0, 4096)}, 0, 0, 0
+	p.parts = append(p.parts, part{segment: &s, list: owner.list, first: len(p.chunks), patch: true})
+	p.chunks = append(p.chunks, s.chunks[0])
+	p.owners = append(p.owners, uint16(len(p.parts)-1))
+	return &p.parts[len(p.parts)-1]
+}
+
+func sameTables(a, b *segment) bool {
+	return len(a.profiles) == len(b.profiles) && &a.profiles[0] == &b.profiles[0]
+}
+
+// replace moves a trigger from one place to another.
+func (p *Policy) replace(entry []byte, from, to uint32) {
+	trigger, name, prefix := triggerOf(entry)
+	switch trigger {
+	case format.ResponseIP:
+		p.answers.replace(prefix, from, to)
+	case format.ClientIP:
+		p.clients.replace(prefix, from, to)
 	default:
-		c.names.setRules(r.entry, first, n+1)
+		p.index.replace(p.key.name(name), from, to)
 	}
+}
+
+// count is the number of rules in an entry.
+func (s *segment) count(entry []byte) int {
+	_, n := s.walk(entry, triggerSize(entry))
+	return n
+}
+
+func sameName(a, b []byte) bool {
+	n := nameEnd(b, 0)
+	return len(a) >= n && string(a[:n]) == string(b[:n])
 }

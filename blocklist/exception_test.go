@@ -20,7 +20,7 @@ bank.evil.example CNAME rpz-passthru.
 `)
 	s := spec("police", path)
 	s.Action = format.Drop
-	lists := open(t, Options{Specs: []Spec{s}})
+	lists := open(t, Options{Configuration: specsOf(s)})
 	for name, want := range map[string]Decision{"evil.example": Enforce, "www.evil.example": Enforce, "bank.evil.example": Allow} {
 		var v Verdict
 		lists.Policy().JudgeQuestion(netip.Addr{}, wireName(name), 0, &v)
@@ -35,8 +35,8 @@ bank.evil.example CNAME rpz-passthru.
 func TestAllLeftOutIsNoList(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list.txt")
 	write(t, path, "evil.example\n")
-	lists := open(t, Options{Specs: []Spec{spec("police", path)}})
-	write(t, path, "http://shop.example/a\nhttp://shop.example/b\n")
+	lists := open(t, Options{Configuration: specsOf(spec("police", path))})
+	write(t, path, "/gate/a.php\n/gate/b.php\n")
 	u, err := lists.Reload()
 	if err != nil {
 		t.Fatal(err)

@@ -40,13 +40,14 @@ type Verdict struct {
 	// Rules are the rules that matched, each once: the deciding one first, or
 	// with Observe the first in order. More counts the matches beyond MaxRules;
 	// there a rule that matched at several places may count more than once.
-	Rules [MaxRules]uint32
+	Rules [MaxRules]uint64
 	N     uint8
+	Group uint16 // number of the client's group in the policy; 0: in none
 	More  uint16
 	// Exempt is the rule that exempted the query; only when Decision is Allow.
 	// That of an allow list is in Rules too. A PASSTHRU is not: what stands
 	// there was observed by the lists before it.
-	Exempt uint32
+	Exempt uint64
 	// Name is the matched name of an answer (part of the slice that was judged)
 	// and Chain what stood before it; both nil for question triggers.
 	Name, Chain []byte
@@ -54,17 +55,67 @@ type Verdict struct {
 }
 
 // Rule is the deciding rule; only with N > 0.
-func (v *Verdict) Rule() uint32 { return v.Rules[0] }
+func (v *Verdict) Rule() uint64 { return v.Rules[0] }
 
 // JudgeQuestion is the first phase: client IP and QNAME. name is in lower-case
 // wire form, now in Unix seconds. It allocates nothing.
 func (p *Policy) JudgeQuestion(client netip.Addr, name []byte, now int64, v *Verdict) {
-	c := candidates{policy: p, now: now}
-	if client = client.Unmap(); p.clients.contains(client) {
-		c.addPrefixes(&p.clients, client, rankClient, 0)
+	if p.groups.table != nil || p.clients.count > 0 {
+		client = client.Unmap()
+		v.Group = p.groups.of(client)
 	}
-	p.matchName(&c, name, 0)
+	named := p.clients.contains(client)
+	var m matches
+	if m.find(p, name); m.n == 0 && !named || p.groups.mode(v.Group) == GroupOff {
+		return
+	}
+	if m.n == 1 && !named && v.Group == 0 && !p.silencing && p.judgeOne(&m.at[0], len(name), now, v) {
+		return
+	}
+	p.judgeAll(client, named, name, &m, now, v)
+}
+
+// judgeAll weighs all that matched.
+func (p *Policy) judgeAll(client netip.Addr, named bool, name []byte, m *matches, now int64, v *Verdict) {
+	c := candidates{policy: p, now: now, lists: p.groups.lists(v.Group), scouting: p.silencing}
+	for {
+		if named {
+			c.addPrefixes(&p.clients, client, rankClient, 0)
+		}
+		c.addNames(m, name, 0)
+		if !c.scouting {
+			break
+		}
+		c.scouting = false
+	}
 	c.decide(v, &exchange{client: client})
+}
+
+// judgeOne judges the usual hit: one entry with one rule. It tells whether it did.
+func (p *Policy) judgeOne(m *match, length int, now int64, v *Verdict) bool {
+	part, entry := p.entryAt(m.place)
+	all := rules{segment: part.segment, packed: entry[m.length:], more: true}
+	r := all.next()
+	if all.more {
+		return false
+	}
+	list := &p.lists[part.list]
+	if !covers(r.scope, int(m.length) == length) || r.expired(list, now) {
+		return true
+	}
+	v.Rules[0], v.N = ruleNumber(m.place, 0), 1
+	switch r.action {
+	case format.Log:
+		v.Decision = Observe
+	case format.PassThru:
+		v.Decision, v.Action, v.Exempt = Allow, format.PassThru, v.Rules[0]
+		if !list.Allow {
+			v.Rules[0], v.N = 0, 0
+		}
+	default:
+		v.Decision, v.Action = Enforce, r.action
+	}
+	return true
 }
 
 // JudgeAnswer is the second phase: the names and addresses of an upstream's
@@ -74,19 +125,16 @@ func (p *Policy) JudgeQuestion(client netip.Addr, name []byte, now int64, v *Ver
 // of the first phase; it is amended. The slices must never change, since v
 // refers to them. It allocates nothing.
 func (p *Policy) JudgeAnswer(names, kinds []byte, addrs []netip.Addr, now int64, v *Verdict) {
-	if v.Decision == Allow || v.Decision == Enforce {
+	if v.Decision == Allow || v.Decision == Enforce || p.groups.mode(v.Group) == GroupOff {
 		return
 	}
-	c := candidates{policy: p, now: now}
-	for at, i := 0, 0; at < len(names); i++ {
-		end := nameEnd(names, at)
-		p.matchName(&c, names[at:end], i)
-		at = end
-	}
-	for i, addr := range addrs {
-		if addr = addr.Unmap(); p.answers.contains(addr) {
-			c.addPrefixes(&p.answers, addr, rankAnswer, i)
+	c := candidates{policy: p, now: now, lists: p.groups.lists(v.Group), scouting: p.silencing}
+	for {
+		c.addAnswer(names, addrs)
+		if !c.scouting {
+			break
 		}
+		c.scouting = false
 	}
 	c.decide(v, &exchange{names: names, kinds: kinds, addrs: addrs, answer: true})
 }
@@ -98,24 +146,6 @@ func nameEnd(names []byte, at int) int {
 	return at + 1
 }
 
-// matchName collects the rules on a name and on the names above it. position
-// is the name's place in the chain.
-func (p *Policy) matchName(c *candidates, name []byte, position int) {
-	for at := 0; ; at += 1 + int(name[at]) {
-		if entry, found := p.names.find(name[at:]); found {
-			first, n := p.names.rules(entry)
-			for i := first; i < first+n; i++ {
-				if p.rules[i].kind.covers(at == 0) {
-					c.addName(i, position, len(name)-at)
-				}
-			}
-		}
-		if name[at] == 0 {
-			return
-		}
-	}
-}
-
 // decide makes the matches of a phase a verdict. Rules of action log are noted
 // and never decide.
 func (c *candidates) decide(v *Verdict, x *exchange) {
@@ -123,7 +153,12 @@ func (c *candidates) decide(v *Verdict, x *exchange) {
 		c.observe(v, x)
 		return
 	}
-	v.Action = c.policy.rules[c.decider.rule].action
+	if c.decider.action != format.PassThru && c.policy.groups.mode(v.Group) == GroupObserve {
+		c.keep(c.decider)
+		c.observe(v, x)
+		return
+	}
+	v.Action = c.decider.action
 	if v.Action == format.PassThru {
 		c.exempt(v, x)
 		return
@@ -156,7 +191,7 @@ func (c *candidates) putOthers(v *Verdict) {
 // of an RPZ leaves standing what the lists before it observed.
 func (c *candidates) exempt(v *Verdict, x *exchange) {
 	if c.policy.ListOf(c.decider.rule).Allow {
-		*v = Verdict{Action: format.PassThru}
+		*v = Verdict{Action: format.PassThru, Group: v.Group}
 		v.putFirst(c.decider.rule)
 		v.locate(&c.decider, x)
 	}
@@ -175,7 +210,7 @@ func (v *Verdict) Observed(p *Policy) bool {
 	return v.Decision == Observe || v.Decision == Allow && v.N > 0 && !p.ListOf(v.Rule()).Allow
 }
 
-func (v *Verdict) putFirst(rule uint32) {
+func (v *Verdict) putFirst(rule uint64) {
 	copy(v.Rules[1:], v.Rules[:])
 	v.Rules[0] = rule
 	if v.N < MaxRules {
@@ -186,7 +221,7 @@ func (v *Verdict) putFirst(rule uint32) {
 }
 
 // put adds a rule unless the first phase has named it already.
-func (v *Verdict) put(rule uint32) {
+func (v *Verdict) put(rule uint64) {
 	for _, known := range v.Rules[:v.N] {
 		if known == rule {
 			return

@@ -1,10 +1,8 @@
 package blocklist
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,23 +10,37 @@ import (
 	"sinkhole/blocklist/format"
 )
 
-// compileEntries is the policy of some lists, each with the given entries.
-func compileEntries(t testing.TB, lists ...[]modelEntry) *Policy {
+// segmentOf is a list with the given entries.
+func segmentOf(t testing.TB, spec *Spec, entries []modelEntry) *reading {
 	t.Helper()
-	c := newCompiler(1, &Policy{})
-	for i, entries := range lists {
-		s := segment{interner: newInterner(), files: []file{{name: "file"}}}
-		for j, e := range entries {
-			e.Name, e.Line = wireName(e.name), j+1
-			if err := s.add(&Spec{}, format.Sinkhole, &e.Indicator); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := c.addSegment(List{Name: fmt.Sprintf("l%d", i)}, &s); err != nil {
+	b := newBuilder(spec, format.Sinkhole, t.TempDir())
+	b.addFile("file")
+	for j, e := range entries {
+		e.Name, e.Line = wireName(e.name), j+1
+		if err := b.add(&e.Indicator); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return c.finish()
+	s, err := b.finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &reading{segment: s, low: b.low, excess: b.excess}
+}
+
+// compileEntries is the policy of some lists, each with the given entries.
+func compileEntries(t testing.TB, lists ...[]modelEntry) *Policy {
+	t.Helper()
+	var all []compiled
+	for i, entries := range lists {
+		r := segmentOf(t, &Spec{}, entries)
+		all = append(all, compiled{List: List{Name: fmt.Sprintf("l%d", i)}, parts: []listPart{{segment: r.segment}}})
+	}
+	p, err := compile(1, all, groups{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func families(n int, action format.Action) (all []modelEntry) {
@@ -104,24 +116,34 @@ func TestCrowdedTrigger(t *testing.T) {
 		e.Reference = fmt.Sprintf("https://reference.example/%d", i)
 		entries = append(entries, e)
 	}
-	list := modelList{spec: Spec{Name: "feed"}, entries: entries}
-	r := list.reading(t, 0)
-	l := &Lists{specs: []Spec{list.spec}}
 	start := time.Now()
-	p, err := l.compile(newCompiler(0, &Policy{}).finish(), map[string]*reading{"feed": r})
+	p, excess := compileList(t, entries)
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("compiling took %v", took)
 	}
+	if p.Rules() != 2*maxRulesPerList || excess != 20_000-2*maxRulesPerList {
+		t.Errorf("%d rules and %d beyond, expected %d and %d", p.Rules(), excess, 2*maxRulesPerList, 20_000-2*maxRulesPerList)
+	}
+	// The same with other lines between.
+	var scattered []modelEntry
+	for i := range 10_000 {
+		scattered = append(scattered, entries[i], entries[10_000+i])
+	}
+	p, excess = compileList(t, scattered)
+	if p.Rules() != 2*maxRulesPerList || excess != 20_000-2*maxRulesPerList {
+		t.Errorf("scattered: %d rules and %d beyond, expected %d and %d", p.Rules(), excess, 2*maxRulesPerList, 20_000-2*maxRulesPerList)
+	}
+}
+
+// compileList is the policy of one list, and how many of its rules were too many.
+func compileList(t testing.TB, entries []modelEntry) (p *Policy, excess int) {
+	t.Helper()
+	r := segmentOf(t, &Spec{}, entries)
+	p, err := compile(1, []compiled{{List: List{Name: "feed"}, parts: []listPart{{segment: r.segment}}}}, groups{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.note(p, map[string]*reading{"feed": r}, nil)
-	if s := l.state["feed"]; s.Excess != r.excess || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "19968 entries") {
-		t.Errorf("status %+v", s)
-	}
-	if p.Rules() != 2*maxRulesPerList || r.excess != 20_000-2*maxRulesPerList {
-		t.Errorf("%d rules and %d beyond, expected %d and %d", p.Rules(), r.excess, 2*maxRulesPerList, 20_000-2*maxRulesPerList)
-	}
+	return p, p.tally[0].excess + r.excess
 }
 
 // nested are names below each other down to a name of 237 octets, each with as many
@@ -154,17 +176,6 @@ func TestNestedNames(t *testing.T) {
 		}
 		if i := p.Indicator(v.Rule()); i.Name != name {
 			t.Errorf("%v: decided by %s, expected the longest name", action, i.Name)
-		}
-	}
-}
-
-func TestTooManyFiles(t *testing.T) {
-	c := newCompiler(1, &Policy{})
-	for i := range 7 {
-		s := segment{interner: newInterner(), files: make([]file, maxFiles)}
-		err := c.addSegment(List{}, &s)
-		if beyond := i == 6; (err != nil) != beyond {
-			t.Errorf("list %d of %d files: %v", i+1, maxFiles, err)
 		}
 	}
 }
@@ -227,40 +238,6 @@ func TestLongestNames(t *testing.T) {
 	}
 }
 
-// TestNameSet adds names through several times of growing.
-func TestNameSet(t *testing.T) {
-	s := newNameSet(0, 0)
-	if _, found := s.find([]byte{0}); found {
-		t.Error("the root is in an empty set")
-	}
-	at := map[string]uint32{}
-	for i := range 20_000 {
-		name := wireName(fmt.Sprintf("n%d.example", i%15_000))
-		entry, isNew, ok := s.add(name)
-		if before, known := at[string(name)]; !ok || isNew == known || known && entry != before {
-			t.Fatalf("add(%s) = %d, %t, %t", format.Text(name), entry, isNew, ok)
-		}
-		at[string(name)] = entry
-	}
-	var walked []uint32
-	for entry := range s.each() {
-		walked = append(walked, entry)
-	}
-	if s.count != 15_000 || len(walked) != 15_000 || !slices.IsSorted(walked) {
-		t.Errorf("%d names, %d walked, expected 15,000", s.count, len(walked))
-	}
-	for name, entry := range at {
-		if got, found := s.find([]byte(name)); !found || got != entry || !bytes.Equal(s.name(entry), []byte(name)) {
-			t.Fatalf("find(%s) = %d, %t, expected %d", format.Text([]byte(name)), got, found, entry)
-		}
-	}
-	for i := range 1000 {
-		if _, found := s.find(wireName(fmt.Sprintf("m%d.example", i))); found {
-			t.Fatalf("m%d.example was never added", i)
-		}
-	}
-}
-
 func TestIndicator(t *testing.T) {
 	seen := time.Date(2026, 2, 1, 3, 4, 5, 0, time.UTC)
 	p := compileEntries(t, []modelEntry{
@@ -278,13 +255,14 @@ func TestIndicator(t *testing.T) {
 			Family: "Lumma", Reference: "https://report.example", TLP: "AMBER", Confidence: 80,
 			FirstSeen: seen, LastSeen: seen.Add(time.Hour), Expires: seen.Add(2 * time.Hour),
 		},
-		{Trigger: format.QName, Name: ".", Action: format.Sinkhole, List: "l0", File: "file", Line: 4, Expires: time.Unix(1, 0).UTC()},
 		{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.0.2.0/24"), Action: format.Sinkhole, List: "l0", File: "file", Line: 2, Confidence: -1},
 		{Trigger: format.ClientIP, Prefix: netip.MustParsePrefix("2001:db8::1/128"), Action: format.Sinkhole, List: "l0", File: "file", Line: 3},
+		{Trigger: format.QName, Name: ".", Action: format.Sinkhole, List: "l0", File: "file", Line: 4, Expires: time.Unix(1, 0).UTC()},
 	}
-	values := []string{"evil.example", ".", "192.0.2.0/24", "2001:db8::1"}
+	values := []string{"evil.example", "192.0.2.0/24", "2001:db8::1", "."}
+	rules := everyRule(p)
 	for i := range want {
-		got := p.Indicator(uint32(i))
+		got := p.Indicator(rules[i])
 		if got != want[i] {
 			t.Errorf("rule %d:\n got %+v\nwant %+v", i, got, want[i])
 		}
@@ -292,7 +270,7 @@ func TestIndicator(t *testing.T) {
 			t.Errorf("rule %d: value %q, expected %q", i, got.Value(), values[i])
 		}
 	}
-	if f := p.Family(0); f != "Lumma" {
+	if f := p.Family(rules[0]); f != "Lumma" {
 		t.Errorf("family %q", f)
 	}
 }

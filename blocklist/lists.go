@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,12 +13,13 @@ import (
 
 	"sinkhole/blocklist/feed"
 	"sinkhole/blocklist/format"
+	"sinkhole/blocklist/guard"
 )
 
 // Spec is one list as configured.
 type Spec struct {
 	Name          string
-	Source        string // path, glob, or "embedded:NAME"
+	Source        string // path, glob, "embedded:NAME", URL, "rpz://primary:port/zone"
 	Allow         bool
 	Format        format.Kind
 	Match         string // subtree, exact, "": as the notation means
@@ -27,41 +29,99 @@ type Spec struct {
 	Confidence    int8 // where the list states none; 0: unknown
 	MinConfidence int8 // entries below it are left out
 	EDE           uint16
+	Expires       time.Duration // an indicator unseen for longer is dropped; 0: never
+	Refresh       time.Duration // of a URL; 0: feed's default
+	Header        string        // sent with the secret to a URL
+	Secret        string
+	TSIG          TSIG // of a zone transfer
+}
+
+// TSIG is the key of a zone transfer (RFC 8945).
+type TSIG struct {
+	Name      string
+	Algorithm string // hmac-sha256 or hmac-sha512
+	Secret    string // base64
+}
+
+// list is what a policy keeps of a spec.
+func (s *Spec) list() List {
+	return List{Name: s.Name, Allow: s.Allow, Action: s.Action, IPv4: s.IPv4, IPv6: s.IPv6, EDE: s.EDE}
+}
+
+// Configuration is what may change while the lists serve.
+type Configuration struct {
+	Specs         []Spec
+	DefaultAction format.Action // of entries that state none, in lists that have none; Unstated: Sinkhole
+	Groups        []Group
+	Guard         guard.Options
+	// HoldShrunk holds the new content of a list that lost more than ShrinkLimit
+	// percent of its entries at once.
+	HoldShrunk  bool
+	ShrinkLimit int
 }
 
 // Options of [Open].
 type Options struct {
-	Specs         []Spec
-	DefaultAction format.Action // of entries that state none, in lists that have none; Unstated: Sinkhole
+	Configuration
 	// Embedded gives the content of "embedded:NAME" sources.
 	Embedded func(name string) ([]byte, bool)
-	// Watch reloads a list when its files change, and reads it again for some
-	// time where its failure passes by itself (too many open files), until Close.
+	// Store keeps the copies of lists that come over the network, the compiled
+	// copies of all and what was approved. Nil: nothing outlives the process.
+	// It belongs to the caller, who closes it after the lists.
+	Store *feed.Store
+	// Watch reloads a list when its files change, fetches those that come over the
+	// network, and reads a list again for some time where its failure passes by
+	// itself (too many open files), until Close. Without it lists are read once,
+	// those that come over the network from their copies.
 	Watch bool
 	// Settle is how long files must be quiet before they are read; 0: feed's default.
 	Settle time.Duration
 	// Background runs parsing and compiling, and returns when it is done; it may
 	// lower the priority of the work. Nil runs it in place.
 	Background func(func())
-	Logger     *zap.Logger
+	// Program tells versions of the program apart: one does not use what another
+	// has compiled.
+	Program string
+	// Network is how lists are fetched.
+	Network Network
+	Logger  *zap.Logger
 }
 
 // Lists are the configured lists and the policy they make. All methods may be
 // called from any goroutine.
 type Lists struct {
-	options Options
-	policy  atomic.Pointer[Policy]
-	watcher *feed.Watcher
+	options   Options
+	policy    atomic.Pointer[Policy]
+	watcher   *feed.Watcher
+	network   *network
+	approvals *approvals
 
 	updating sync.Mutex // held through one update; guards what follows
-	specs    []Spec
-	action   format.Action
-	serial   uint64
-	retries  retries
+	Configuration
+	guard   *guard.Guard
+	groups  groups
+	serial  uint64
+	content map[string]*content
+	retries retries
 
-	showing sync.Mutex // guards state, for Status while an update runs
+	saving    sync.WaitGroup // compiled copies being written
+	savingOne sync.Mutex
+
+	showing sync.Mutex // guards what follows, for those who look while an update runs
 	state   map[string]*Status
+	diffs   map[string]*Diff
 	last    Update
+}
+
+// content is what of one list is in force.
+type content struct {
+	allow   bool
+	source  string
+	parts   []listPart
+	entries int // that the source held, those that were kept out included
+	rules   int // of them
+	version string
+	seen    time.Time
 }
 
 // Open reads all lists once and puts their policy in force. A list that cannot
@@ -73,28 +133,39 @@ func Open(o Options) (*Lists, error) {
 	if o.Background == nil {
 		o.Background = func(work func()) { work() }
 	}
-	l := &Lists{options: o, state: map[string]*Status{}}
-	l.policy.Store(newCompiler(0, &Policy{}).finish())
+	l := &Lists{options: o, state: map[string]*Status{}, diffs: map[string]*Diff{}, content: map[string]*content{}}
+	empty, err := compile(0, nil, groups{})
+	if err != nil {
+		return nil, err
+	}
+	l.policy.Store(empty)
+	l.approvals = newApprovals(o.Store)
 	if o.Watch {
-		watcher, err := feed.NewWatcher(feed.Options{Settle: o.Settle, Logger: o.Logger, Changed: l.filesChanged})
-		if err != nil {
+		if l.watcher, err = feed.NewWatcher(feed.Options{Settle: o.Settle, Logger: o.Logger, Changed: l.filesChanged}); err != nil {
 			return nil, fmt.Errorf("watching the lists: %w", err)
 		}
-		l.watcher = watcher
 	}
-	l.Configure(o.Specs, o.DefaultAction)
+	if err := l.openNetwork(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if _, err := l.Configure(o.Configuration); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 
-// Close stops watching and waits for a running update. The policy stays usable.
+// Close stops watching and fetching and waits for a running update. The policy
+// stays usable.
 func (l *Lists) Close() error {
-	if l.watcher == nil {
-		return nil
+	var err error
+	if l.watcher != nil {
+		err = l.watcher.Close()
 	}
-	err := l.watcher.Close()
+	l.network.close()
 	l.updating.Lock()
-	defer l.updating.Unlock()
 	l.retries.close()
+	l.updating.Unlock()
+	l.saving.Wait()
 	return err
 }
 
@@ -103,45 +174,71 @@ func (l *Lists) Policy() *Policy { return l.policy.Load() }
 
 // Configure replaces the lists by others and reads them all. A list that
 // fails keeps the last good content that it had under the same name, as it was
-// configured when that was read.
-func (l *Lists) Configure(specs []Spec, defaultAction format.Action) Update {
+// configured when that was read. An error says that nothing has changed, since a
+// file of the guard cannot be used.
+func (l *Lists) Configure(c Configuration) (Update, error) {
+	keeper, err := guard.Open(c.Guard)
+	if err != nil {
+		return Update{}, fmt.Errorf("guard: %w", err)
+	}
 	l.updating.Lock()
 	defer l.updating.Unlock()
-	l.specs, l.action = allowFirst(specs), defaultAction
-	if l.action == format.Unstated {
-		l.action = format.Sinkhole
+	l.Configuration, l.guard, l.groups = c, keeper, newGroups(c.Groups)
+	l.Specs = allowFirst(c.Specs)
+	if l.DefaultAction == format.Unstated {
+		l.DefaultAction = format.Sinkhole
 	}
 	if l.watcher != nil { // before reading, so that no change falls between
-		l.watcher.Set(patterns(l.specs))
+		l.watcher.Set(patterns(l.Specs))
 	}
-	l.retries.keep(l.specs)
-	return l.update(l.specs, causeConfiguration)
+	l.retries.keep(l.Specs)
+	u := l.update(l.Specs, causeConfiguration)
+	l.network.set(l.Specs)
+	return u, nil
 }
 
 // Reload reads the named lists again, all of them without a name, whether or
-// not their files have changed.
+// not their files have changed; of those that come over the network, the copies.
 func (l *Lists) Reload(names ...string) (Update, error) {
 	l.updating.Lock()
 	defer l.updating.Unlock()
-	specs := l.specs
-	if len(names) > 0 {
-		specs = nil
-		for _, name := range names {
-			i := slices.IndexFunc(l.specs, func(s Spec) bool { return s.Name == name })
-			if i < 0 {
-				return Update{}, fmt.Errorf("no list is named %q: expected one of %q", name, namesOf(l.specs))
-			}
-			specs = append(specs, l.specs[i])
-		}
+	specs, err := l.named(names)
+	if err != nil {
+		return Update{}, err
 	}
 	return l.update(specs, causeReload), nil
+}
+
+// named are the specs of some lists, of all without a name.
+func (l *Lists) named(names []string) ([]Spec, error) {
+	if len(names) == 0 {
+		return l.Specs, nil
+	}
+	var specs []Spec
+	for _, name := range names {
+		s := l.spec(name)
+		if s == nil {
+			return nil, fmt.Errorf("no list is named %q: expected one of %q", name, namesOf(l.Specs))
+		}
+		specs = append(specs, *s)
+	}
+	return specs, nil
+}
+
+// spec is that of a list, nil where none is named so.
+func (l *Lists) spec(name string) *Spec {
+	i := slices.IndexFunc(l.Specs, func(s Spec) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &l.Specs[i]
 }
 
 func (l *Lists) filesChanged(changed []string) {
 	l.updating.Lock()
 	defer l.updating.Unlock()
 	var specs []Spec
-	for _, s := range l.specs {
+	for _, s := range l.Specs {
 		if slices.Contains(changed, s.Source) {
 			specs = append(specs, s)
 		}
@@ -166,10 +263,14 @@ func allowFirst(specs []Spec) []Spec {
 	return sorted
 }
 
+// isLocal tells whether a list is read from files or the binary, not over the
+// network.
+func isLocal(source string) bool { return isEmbedded(source) || !strings.Contains(source, "://") }
+
 func patterns(specs []Spec) []string {
 	var all []string
 	for _, s := range specs {
-		if !isEmbedded(s.Source) {
+		if isLocal(s.Source) && !isEmbedded(s.Source) {
 			all = append(all, s.Source)
 		}
 	}
@@ -182,127 +283,4 @@ func namesOf(specs []Spec) []string {
 		all = append(all, s.Name)
 	}
 	return all
-}
-
-// Update is what one update of the lists did.
-type Update struct {
-	Serial         uint64
-	Lists          []string // read in this update
-	Indicators     int      // in force after it
-	Added, Removed int      // indicators
-	Failed         map[string]error
-	Took           time.Duration
-}
-
-// Err joins the lists' errors.
-func (u *Update) Err() error {
-	var all []error
-	for _, name := range u.Lists {
-		if err := u.Failed[name]; err != nil {
-			all = append(all, fmt.Errorf("list %s: %w", name, err))
-		}
-	}
-	return errors.Join(all...)
-}
-
-// Why there is an update, as the log names it.
-const (
-	causeConfiguration = "configuration"
-	causeReload        = "reload"
-	causeChanged       = "changed"
-	causeRetry         = "retry"
-)
-
-// update reads some lists, compiles all and swaps the policy. A retry in which
-// no list could be read leaves the policy as it is.
-func (l *Lists) update(specs []Spec, cause string) (u Update) {
-	l.options.Background(func() { u = l.run(specs, cause) })
-	if l.watcher != nil {
-		now := time.Now()
-		l.retries.note(&u, cause == causeRetry, now)
-		l.retries.arm(now, l.retry)
-	}
-	l.showing.Lock()
-	l.last = u
-	l.showing.Unlock()
-	l.report(specs, u, cause)
-	return u
-}
-
-func (l *Lists) run(specs []Spec, cause string) Update {
-	start := time.Now()
-	u := Update{Lists: namesOf(specs), Failed: map[string]error{}}
-	read := map[string]*reading{}
-	for i := range specs {
-		r := readList(&specs[i], l.action, l.options.Embedded)
-		if r.err != nil {
-			u.Failed[specs[i].Name] = r.err
-		}
-		read[specs[i].Name] = r
-	}
-	old := l.Policy()
-	next := old
-	if cause != causeRetry || len(u.Failed) < len(specs) {
-		var err error
-		if next, err = l.compile(old, read); err != nil {
-			for _, name := range u.Lists {
-				u.Failed[name] = err
-			}
-			next = old
-		}
-	}
-	u.Added, u.Removed = next.difference(old)
-	l.policy.Store(next)
-	u.Serial, u.Indicators, u.Took = next.serial, next.Indicators(), time.Since(start)
-	l.note(next, read, u.Failed)
-	return u
-}
-
-func (l *Lists) compile(old *Policy, read map[string]*reading) (*Policy, error) {
-	l.serial++
-	c := newCompiler(l.serial, old)
-	for i := range l.specs {
-		spec := &l.specs[i]
-		list := List{Name: spec.Name, Allow: spec.Allow, Action: spec.Action, IPv4: spec.IPv4, IPv6: spec.IPv6, EDE: spec.EDE}
-		at := slices.IndexFunc(old.lists, func(o List) bool { return o.Name == spec.Name && o.Allow == spec.Allow })
-		var err error
-		switch r := read[spec.Name]; {
-		case r != nil && r.err == nil:
-			list.Version = r.version
-			err = c.addSegment(list, &r.segment)
-		case at >= 0:
-			list.Version = old.lists[at].Version
-			err = c.carry(list, old, uint16(at))
-		default:
-			err = c.addSegment(list, &segment{interner: newInterner()})
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", spec.Name, err)
-		}
-	}
-	p := c.finish()
-	for i, list := range p.lists {
-		if r := read[list.Name]; r != nil {
-			r.excess = c.excess[i]
-		}
-	}
-	return p, nil
-}
-
-// difference counts the indicators of p that old lacks, and the other way.
-func (p *Policy) difference(old *Policy) (added, removed int) {
-	both := 0
-	for at := range p.names.each() {
-		if _, found := old.names.find(p.names.name(at)); found {
-			both++
-		}
-	}
-	for _, pair := range [][2]*prefixSet{{&p.answers, &old.answers}, {&p.clients, &old.clients}} {
-		for _, e := range pair[0].entries {
-			if _, found := pair[1].table.Get(e.prefix); found {
-				both++
-			}
-		}
-	}
-	return p.Indicators() - both, old.Indicators() - both
 }

@@ -62,6 +62,16 @@ func (l *modelList) judge() {
 		if e.Confidence < 0 && l.spec.Confidence > 0 {
 			e.Confidence = l.spec.Confidence
 		}
+		if e.FromURL && (e.Confidence < 0 || e.Confidence > 50) {
+			e.Confidence = 50
+		}
+		seen := e.LastSeen
+		if seen.IsZero() {
+			seen = e.FirstSeen
+		}
+		if aged := seen.Add(l.spec.Expires); l.spec.Expires > 0 && !seen.IsZero() && (e.Expires.IsZero() || aged.Before(e.Expires)) {
+			e.Expires = aged
+		}
 		if e.Confidence >= 0 && e.Confidence < l.spec.MinConfidence {
 			continue
 		}
@@ -80,7 +90,7 @@ func (l *modelList) judge() {
 			e.Data = nil
 		}
 		trigger := fmt.Sprint(e.Trigger, e.name, e.Prefix)
-		entry := fmt.Sprint(trigger, e.Scope, e.Action, e.Family, e.Reference, e.TLP, e.Confidence, e.FirstSeen, e.LastSeen, e.Expires, e.Data)
+		entry := fmt.Sprint(trigger, e.Scope, e.Precedence, e.Action, e.Family, e.Reference, e.TLP, e.Confidence, e.FirstSeen, e.LastSeen, e.Expires, e.Data)
 		if said[entry] || onTrigger[trigger] == maxRulesPerList {
 			continue
 		}
@@ -104,9 +114,32 @@ func (e *modelEntry) covers(name string) bool {
 	return same || below
 }
 
-func (m model) question(client netip.Addr, name string, now int64) modelVerdict {
+// modelGroup is the group of one client, as configured; nil: in none.
+type modelGroup = *Group
+
+// groupOf is the first group that a client is in.
+func groupOf(all []Group, client netip.Addr) modelGroup {
+	for i, g := range all {
+		for _, prefix := range g.Clients {
+			if client.IsValid() && prefix.Contains(client.Unmap()) {
+				return &all[i]
+			}
+		}
+	}
+	return nil
+}
+
+// holds tells whether a list holds for the clients of a group.
+func holds(g modelGroup, s *Spec) bool {
+	return g == nil || g.Mode != GroupOff && (len(g.Lists) == 0 || s.Allow || slices.Contains(g.Lists, s.Name))
+}
+
+func (m model) question(g modelGroup, client netip.Addr, name string, now int64) modelVerdict {
 	var found []modelMatch
 	for i := range m {
+		if !holds(g, &m[i].spec) {
+			continue
+		}
 		for j, e := range m[i].inForce {
 			if !e.Expires.IsZero() && e.Expires.Unix() <= now {
 				continue
@@ -119,19 +152,22 @@ func (m model) question(client netip.Addr, name string, now int64) modelVerdict 
 			}
 		}
 	}
-	return m.decide(found, modelVerdict{}, func(v *modelVerdict, by modelMatch) {
+	return m.decide(g, found, modelVerdict{}, func(v *modelVerdict, by modelMatch) {
 		if v.match = MatchQName; by.rank == 1 {
 			v.match, v.addr = MatchClientIP, client.Unmap()
 		}
 	})
 }
 
-func (m model) answer(first modelVerdict, names []modelName, addrs []netip.Addr, now int64) modelVerdict {
+func (m model) answer(g modelGroup, first modelVerdict, names []modelName, addrs []netip.Addr, now int64) modelVerdict {
 	if first.decision == Allow || first.decision == Enforce {
 		return first
 	}
 	var found []modelMatch
 	for i := range m {
+		if !holds(g, &m[i].spec) {
+			continue
+		}
 		for j, e := range m[i].inForce {
 			if !e.Expires.IsZero() && e.Expires.Unix() <= now {
 				continue
@@ -152,7 +188,7 @@ func (m model) answer(first modelVerdict, names []modelName, addrs []netip.Addr,
 			}
 		}
 	}
-	return m.decide(found, first, func(v *modelVerdict, by modelMatch) {
+	return m.decide(g, found, first, func(v *modelVerdict, by modelMatch) {
 		before := names
 		if by.rank == 2 {
 			before = names[:by.at]
@@ -178,9 +214,26 @@ func (m model) answer(first modelVerdict, names []modelName, addrs []netip.Addr,
 	})
 }
 
+// settle leaves out the exceptions of lists that only observe, and what of their
+// lists comes after them.
+func (m model) settle(found []modelMatch) (left []modelMatch) {
+	silent := map[int]bool{}
+	for _, f := range found {
+		s := &m[f.list].spec
+		if !s.Allow && s.Action == format.Log && f.Action == format.PassThru {
+			silent[f.list] = true
+		}
+		if !silent[f.list] {
+			left = append(left, f)
+		}
+	}
+	return left
+}
+
 // decide orders the matches; the first that does not only log decides.
-func (m model) decide(found []modelMatch, v modelVerdict, locate func(*modelVerdict, modelMatch)) modelVerdict {
+func (m model) decide(g modelGroup, found []modelMatch, v modelVerdict, locate func(*modelVerdict, modelMatch)) modelVerdict {
 	slices.SortStableFunc(found, modelOrder)
+	found = m.settle(found)
 	rule := func(f modelMatch) string { return fmt.Sprintf("%s:%d", m[f.list].spec.Name, f.Line) }
 	name := func(f modelMatch) {
 		if !slices.Contains(v.rules, rule(f)) {
@@ -211,6 +264,13 @@ func (m model) decide(found []modelMatch, v modelVerdict, locate func(*modelVerd
 		for _, f := range found[:decider] {
 			put(f)
 		}
+	case g != nil && g.Mode == GroupObserve:
+		v.decision = Observe
+		for _, f := range found {
+			if f.Action != format.PassThru {
+				put(f)
+			}
+		}
 	default:
 		f := found[decider]
 		v.decision, v.action = Enforce, f.Action
@@ -227,7 +287,7 @@ func (m model) decide(found []modelMatch, v modelVerdict, locate func(*modelVerd
 }
 
 // modelOrder is the order of lists, then RPZ's: client IP before QNAME before
-// response IP; position in the chain; the most specific name, exact before the
+// response IP; position in the chain; precedence; the most specific name, exact before the
 // rest; the longest prefix, the smaller address; the order of the list.
 func modelOrder(a, b modelMatch) int {
 	labels := func(name string) int { return len(strings.Split("."+name, ".")) }
@@ -238,6 +298,9 @@ func modelOrder(a, b modelMatch) int {
 		return d
 	}
 	if d := a.position - b.position; d != 0 {
+		return d
+	}
+	if d := int(a.Precedence) - int(b.Precedence); d != 0 {
 		return d
 	}
 	if a.Trigger == format.QName {

@@ -47,43 +47,47 @@ func FuzzPolicy(f *testing.F) {
 func comparePolicies(t *testing.T, choices []byte) {
 	d := dice{choices}
 	now := int64(100)
-	l := &Lists{action: format.Sinkhole}
-	policy := newCompiler(0, &Policy{}).finish()
 	lists := d.lists()
+	all := d.groups(lists)
+	l := &Lists{content: map[string]*content{}, groups: newGroups(all)}
+	l.policy.Store(compileEntries(t))
 	for i := range lists {
-		l.specs = append(l.specs, lists[i].spec)
+		l.Specs = append(l.Specs, lists[i].spec)
 	}
 	for update := range 1 + d.pick(4) {
-		read := map[string]*reading{}
+		next := map[string]*content{}
 		for i := range lists {
 			if update == 0 || d.pick(3) == 0 {
 				lists[i].entries = d.entries()
 				lists[i].judge()
-				read[lists[i].spec.Name] = lists[i].reading(t, update)
+				next[lists[i].spec.Name] = contentOf(&lists[i].spec, lists[i].reading(t, update))
 			}
 		}
 		if update > 0 && d.pick(4) == 0 {
 			at := d.pick(len(lists)) // two lists of a kind change places
 			if at > 0 && lists[at].spec.Allow == lists[at-1].spec.Allow {
 				lists[at], lists[at-1] = lists[at-1], lists[at]
-				l.specs[at], l.specs[at-1] = l.specs[at-1], l.specs[at]
+				l.Specs[at], l.Specs[at-1] = l.Specs[at-1], l.Specs[at]
 			}
 		}
-		var err error
-		if policy, err = l.compile(policy, read); err != nil {
+		if err := l.put(next); err != nil {
 			t.Fatal(err)
 		}
-		all := map[string]*reading{}
+		policy := l.Policy()
+		scratch := &Lists{content: map[string]*content{}, groups: newGroups(all)}
+		scratch.Specs = l.Specs
+		scratch.policy.Store(compileEntries(t))
+		again := map[string]*content{}
 		for i := range lists {
-			all[lists[i].spec.Name] = lists[i].reading(t, 0)
+			again[lists[i].spec.Name] = contentOf(&lists[i].spec, lists[i].reading(t, 0))
 		}
-		fresh, err := l.compile(newCompiler(0, &Policy{}).finish(), all)
-		if err != nil {
+		if err := scratch.put(again); err != nil {
 			t.Fatal(err)
 		}
+		fresh := scratch.Policy()
 		comparePolicy(t, policy, fresh)
 		for range 8 {
-			compareVerdict(t, lists, policy, &d, now)
+			compareVerdict(t, lists, all, policy, &d, now)
 		}
 		if t.Failed() {
 			for i := range lists {
@@ -105,28 +109,43 @@ func comparePolicy(t *testing.T, carried, fresh *Policy) {
 	if a, b := everything(carried), everything(fresh); !slices.Equal(a, b) {
 		t.Errorf("carried over:\n%s\nfrom scratch:\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
 	}
-	if added, removed := carried.difference(fresh); added != 0 || removed != 0 {
-		t.Errorf("difference = %d, %d, expected none", added, removed)
+	var u Update
+	(&Lists{diffs: map[string]*Diff{}}).compare(carried, fresh, nil, &u)
+	if u.Added != 0 || u.Removed != 0 {
+		t.Errorf("difference = %d, %d, expected none", u.Added, u.Removed)
 	}
 }
 
 // everything is all that a policy says, sorted.
 func everything(p *Policy) (all []string) {
-	for i := range p.rules {
-		if p.rules[i].kind == kindNone {
-			continue
-		}
+	for _, rule := range everyRule(p) {
 		var records [][]byte
-		if p.rules[i].action == format.LocalData {
-			p.LocalData(uint32(i), func(rr []byte) { records = append(records, rr) })
+		i := p.Indicator(rule)
+		if i.Action == format.LocalData {
+			p.LocalData(rule, func(rr []byte) { records = append(records, rr) })
 		}
-		all = append(all, fmt.Sprintf("%+v %x", p.Indicator(uint32(i)), records))
+		all = append(all, fmt.Sprintf("%+v %x", i, records))
 	}
 	slices.Sort(all)
 	return all
 }
 
-func compareVerdict(t *testing.T, m model, p *Policy, d *dice, now int64) {
+// everyRule is the number of every rule in force, in the order of lists.
+func everyRule(p *Policy) (all []uint64) {
+	for list := range p.lists {
+		for place, entry := range p.entries(list) {
+			part, _ := p.entryAt(place)
+			for ordinal := range part.count(entry) {
+				if p.first(list, entry) == place {
+					all = append(all, ruleNumber(place, ordinal))
+				}
+			}
+		}
+	}
+	return all
+}
+
+func compareVerdict(t *testing.T, m model, groups []Group, p *Policy, d *dice, now int64) {
 	t.Helper()
 	client, qname := d.addr(), d.name()
 	var names []modelName
@@ -148,10 +167,11 @@ func compareVerdict(t *testing.T, m model, p *Policy, d *dice, now int64) {
 
 	var v Verdict
 	p.JudgeQuestion(client, wireName(qname), now, &v)
-	want := m.question(client, qname, now)
+	g := groupOf(groups, client)
+	want := m.question(g, client, qname, now)
 	sameVerdict(t, p, fmt.Sprintf("client %s asks %q", client, qname), &v, want)
 	p.JudgeAnswer(packed, kinds, addrs, now, &v)
-	want = m.answer(want, names, addrs, now)
+	want = m.answer(g, want, names, addrs, now)
 	sameVerdict(t, p, fmt.Sprintf("client %s asks %q, answer %v %v", client, qname, names, addrs), &v, want)
 }
 
@@ -187,7 +207,7 @@ func rulesOf(p *Policy, v *Verdict) (all []string) {
 	return all
 }
 
-func ruleText(p *Policy, rule uint32) string {
+func ruleText(p *Policy, rule uint64) string {
 	i := p.Indicator(rule)
 	return fmt.Sprintf("%s:%d", i.List, i.Line)
 }
@@ -222,22 +242,26 @@ func wireName(text string) []byte {
 // reading is the list as if it had been read from two files.
 func (l *modelList) reading(t *testing.T, version int) *reading {
 	t.Helper()
-	r := &reading{segment: segment{interner: newInterner()}}
-	r.segment.files = []file{{name: l.spec.Name + ".1"}}
+	b := newBuilder(&l.spec, format.Sinkhole, t.TempDir())
+	b.addFile(l.spec.Name + ".1")
 	for i, e := range l.entries {
 		if i == len(l.entries)/2 {
-			r.segment.files = append(r.segment.files, file{name: l.spec.Name + ".2"})
+			b.addFile(l.spec.Name + ".2")
 		}
 		// The parser takes its buffers back after each entry.
 		name, data := wireName(e.name), bytes.Clone(e.Data)
 		e.Name, e.Data = name, data
-		if err := r.segment.add(&l.spec, format.Sinkhole, &e.Indicator); err != nil {
+		if err := b.add(&e.Indicator); err != nil {
 			t.Fatal(err)
 		}
 		clear(name)
 		clear(data)
 	}
-	return r
+	s, err := b.finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &reading{segment: s, version: fmt.Sprint(version)}
 }
 
 // dice makes choices from bytes; when they are used up, it is always 0.
@@ -259,10 +283,27 @@ func (d *dice) lists() (all model) {
 		l.spec.MinConfidence = int8([...]int{0, 0, 20, 60}[d.pick(4)])
 		l.spec.Confidence = int8([...]int{0, 0, 10, 50}[d.pick(4)])
 		l.spec.Family = [...]string{"", "Vidar"}[d.pick(2)]
+		l.spec.Expires = [...]time.Duration{0, 0, 40 * time.Second}[d.pick(3)]
 		if i == 0 {
 			l.spec.Allow = d.pick(2) == 0
 		}
 		all = append(all, l)
+	}
+	return all
+}
+
+func (d *dice) groups(lists model) (all []Group) {
+	for i := range d.pick(3) {
+		g := Group{Name: fmt.Sprintf("g%d", i), Mode: GroupMode(d.pick(3))}
+		for range 1 + d.pick(3) {
+			g.Clients = append(g.Clients, d.prefix())
+		}
+		for i := range lists {
+			if d.pick(2) == 0 {
+				g.Lists = append(g.Lists, lists[i].spec.Name)
+			}
+		}
+		all = append(all, g)
 	}
 	return all
 }
@@ -285,6 +326,13 @@ func (d *dice) entries() (all []modelEntry) {
 		e.Family = [...]string{"", "", "Lumma", "Raccoon"}[d.pick(4)]
 		e.Reference = [...]string{"", "", "https://a.example", "https://b.example"}[d.pick(4)]
 		e.Confidence = int8([...]int{-1, -1, 10, 50, 90}[d.pick(5)])
+		e.FromURL, e.Precedence = d.pick(6) == 0, uint8([...]int{0, 0, 0, 1, 2}[d.pick(5)])
+		if d.pick(6) == 0 {
+			e.LastSeen = time.Unix(int64(40+d.pick(40)), 0)
+		}
+		if d.pick(6) == 0 {
+			e.FirstSeen = time.Unix(int64(30+d.pick(40)), 0)
+		}
 		if d.pick(4) == 0 {
 			e.Expires = time.Unix(int64(98+d.pick(4)), 0)
 		}

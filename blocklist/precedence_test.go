@@ -233,9 +233,9 @@ const scenarioNow = 1000
 
 func (s *scenario) compile(t *testing.T) *Policy {
 	t.Helper()
-	l := &Lists{action: format.Sinkhole}
+	l := &Lists{content: map[string]*content{}}
 	var specs []Spec
-	read := map[string]*reading{}
+	next := map[string]*content{}
 	for _, text := range s.lists {
 		text, allow := strings.CutPrefix(text, "allow ")
 		name, entries, _ := strings.Cut(text, ": ")
@@ -246,14 +246,13 @@ func (s *scenario) compile(t *testing.T) *Policy {
 			list.entries = append(list.entries, e)
 		}
 		specs = append(specs, list.spec)
-		read[name] = list.reading(t, 0)
+		next[name] = contentOf(&list.spec, list.reading(t, 0))
 	}
-	l.specs = allowFirst(specs)
-	p, err := l.compile(newCompiler(0, &Policy{}).finish(), read)
-	if err != nil {
+	l.Specs = allowFirst(specs)
+	if err := l.put(next); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return l.Policy()
 }
 
 func parseEntry(t *testing.T, text string) (e modelEntry) {

@@ -6,28 +6,57 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// prefixSet finds the rules of every prefix that covers an address.
+// prefixSet finds the entries of every prefix that covers an address.
 type prefixSet struct {
-	table   bart.Table[uint32] // prefix to index into entries
-	entries []prefixEntry
+	table bart.Table[uint32] // prefix to index into nodes
+	nodes []prefixNode
+	count int // distinct prefixes
 }
 
-type prefixEntry struct {
-	prefix   netip.Prefix
-	first, n uint32 // its rules
+// prefixNode is an entry of a prefix, and where the next entry of the same
+// prefix is.
+type prefixNode struct {
+	place uint32
+	next  uint32 // index into nodes, plus one; 0: none
 }
 
-func (s *prefixSet) add(prefix netip.Prefix) (entry uint32) {
-	if i, found := s.table.Get(prefix); found {
-		return i
+// add puts an entry behind those that its prefix has.
+func (s *prefixSet) add(prefix netip.Prefix, place uint32) {
+	node := uint32(len(s.nodes))
+	s.nodes = append(s.nodes, prefixNode{place: place})
+	at, found := s.table.Get(prefix)
+	if !found {
+		s.table.Insert(prefix, node)
+		s.count++
+		return
 	}
-	i := uint32(len(s.entries))
-	s.entries = append(s.entries, prefixEntry{prefix: prefix})
-	s.table.Insert(prefix, i)
-	return i
+	for s.nodes[at].next != 0 {
+		at = s.nodes[at].next - 1
+	}
+	s.nodes[at].next = node + 1
+}
+
+// replace moves an entry of a prefix to another place.
+func (s *prefixSet) replace(prefix netip.Prefix, from, to uint32) {
+	for at, _ := s.table.Get(prefix); ; at = s.nodes[at].next - 1 {
+		if s.nodes[at].place == from {
+			s.nodes[at].place = to
+			return
+		}
+	}
+}
+
+// places calls fn with each entry of exactly this prefix.
+func (s *prefixSet) places(prefix netip.Prefix) func(yield func(uint32) bool) {
+	return func(yield func(uint32) bool) {
+		at, found := s.table.Get(prefix)
+		for found && yield(s.nodes[at].place) && s.nodes[at].next != 0 {
+			at = s.nodes[at].next - 1
+		}
+	}
 }
 
 // contains is the quick answer for addresses that no prefix covers.
 func (s *prefixSet) contains(addr netip.Addr) bool {
-	return len(s.entries) > 0 && s.table.Contains(addr)
+	return s.count > 0 && s.table.Contains(addr)
 }

@@ -6,17 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
 	"sinkhole/blocklist/feed"
 	"sinkhole/blocklist/format"
+	"sinkhole/blocklist/guard"
 )
-
-// maxFaults bounds the faults that are kept of one list with their text; all
-// are counted.
-const maxFaults = 100
 
 // maxFiles bounds the files of one glob.
 const maxFiles = 10_000
@@ -26,35 +22,40 @@ const embeddedScheme = "embedded:"
 
 func isEmbedded(source string) bool { return strings.HasPrefix(source, embeddedScheme) }
 
+// terms are by what a list is read, beside its own configuration.
+type terms struct {
+	action    format.Action // of entries that state none, in lists that have none
+	embedded  func(name string) ([]byte, bool)
+	guard     *guard.Guard     // nil: nothing is refused
+	overrides *guard.Overrides // of the list; nil: none
+	serial    string           // of a zone: the version of all that is read; "": the file's digest is
+	spill     string           // directory for what is not kept in memory; "": the system's
+}
+
 // reading is the outcome of reading one list whole.
 type reading struct {
-	segment  segment
+	segment  *segment
 	files    []FileStatus
-	faults   []Fault
+	faults   findings
+	refused  findings // by the guard
+	held     findings
 	warnings []string
 	version  string
-	excess   int   // entries left out by the compiler
-	err      error // the list as a whole could not be used
-}
+	low      int // entries left out for their confidence
+	excess   int // entries left out because one trigger had too many
+	// seen is when the source was last known to have this content; zero for files,
+	// which have it now.
+	seen time.Time
+	err  error // the list as a whole could not be used
 
-// Fault is a line of a list that was left out.
-type Fault struct {
-	File string
-	format.Fault
-}
+	// Of a zone: its serial, and the segments that increments make of the one
+	// that was read. Its entries have no lines: nobody else has the copy.
+	serial  string
+	parts   []listPart // nil: the segment alone
+	changed int        // entries more than in the files
 
-func (f *Fault) String() string { return f.File + ":" + f.inFile() }
-
-// inFile is the fault without its file.
-func (f *Fault) inFile() string {
-	at := strconv.Itoa(f.Line)
-	if f.Column > 0 {
-		at = fmt.Sprintf("%s:%d", at, f.Column)
-	}
-	if f.Text == "" {
-		return fmt.Sprintf("%s: %s", at, f.Reason)
-	}
-	return fmt.Sprintf("%s: %q: %s", at, f.Text, f.Reason)
+	sources []imageSource // the files that were read; none for copies
+	saved   time.Time     // when its image was made; zero: it comes from none
 }
 
 // readTries is how often a list is read at once if a file of it changes
@@ -70,12 +71,11 @@ var (
 // left alone to be taken for whole: half a name may be another name.
 const freshness = time.Second
 
-// readList reads all files of one list. Nothing of a list is used unless all of
+// readLocal reads all files of one list. Nothing of a list is used unless all of
 // it could be read.
-func readList(spec *Spec, defaultAction format.Action, embedded func(string) ([]byte, bool)) *reading {
+func readLocal(spec *Spec, t *terms) *reading {
 	for try := 1; ; try++ {
-		r := &reading{segment: segment{interner: newInterner()}}
-		r.err = r.readAll(spec, defaultAction, embedded)
+		r := read(spec, t, func(p *pass) error { return p.readLocal() })
 		if try == readTries || !errors.Is(r.err, errChanging) {
 			return r
 		}
@@ -85,66 +85,117 @@ func readList(spec *Spec, defaultAction format.Action, embedded func(string) ([]
 	}
 }
 
-func (r *reading) readAll(spec *Spec, defaultAction format.Action, embedded func(string) ([]byte, bool)) error {
-	if name, found := strings.CutPrefix(spec.Source, embeddedScheme); found {
-		return r.readEmbedded(spec, defaultAction, name, embedded)
+// readOpened reads a list of one content, which the caller has opened: a copy of
+// what came over the network from source.
+func readOpened(spec *Spec, t *terms, content *feed.Content) *reading {
+	return read(spec, t, func(p *pass) error {
+		if err := p.parse(spec.Source, content); err != nil {
+			return err
+		}
+		p.digest(content.Digest())
+		return nil
+	})
+}
+
+// ofZone are the terms by which a zone of a serial is read.
+func (t *terms) ofZone(serial uint32) *terms {
+	of := *t
+	of.serial = serialVersion(serial)
+	return &of
+}
+
+// serialVersion is the version of a zone.
+func serialVersion(serial uint32) string { return fmt.Sprintf("serial:%d", serial) }
+
+// pass is one way through a list, from its files to a reading.
+type pass struct {
+	*reading
+	spec    *Spec
+	terms   *terms
+	builder *builder
+}
+
+func read(spec *Spec, t *terms, how func(*pass) error) *reading {
+	p := &pass{reading: &reading{serial: t.serial}, spec: spec, terms: t, builder: newBuilder(spec, t.action, t.spill)}
+	if p.err = how(p); p.err == nil {
+		p.version = versionOf(p.files)
+		p.err = p.allLeftOut()
 	}
-	paths, err := feed.Expand(spec.Source)
+	if p.err == nil {
+		p.segment, p.err = p.builder.finish()
+		p.low, p.excess = p.builder.low, p.builder.excess
+	}
+	if p.err != nil {
+		p.builder.refs.discard()
+	}
+	return p.reading
+}
+
+func (p *pass) readLocal() error {
+	if name, found := strings.CutPrefix(p.spec.Source, embeddedScheme); found {
+		return p.readEmbedded(name)
+	}
+	paths, err := feed.Expand(p.spec.Source)
 	if err != nil {
 		return err
 	}
 	switch {
 	case len(paths) == 0:
-		return fmt.Errorf("%s: no file matches: expected at least one list file", spec.Source)
+		return fmt.Errorf("%s: no file matches: expected at least one list file", p.spec.Source)
 	case len(paths) > maxFiles:
-		return fmt.Errorf("%s: %d files match: expected at most %d", spec.Source, len(paths), maxFiles)
+		return fmt.Errorf("%s: %d files match: expected at most %d", p.spec.Source, len(paths), maxFiles)
 	}
+	manifests := 0
 	for _, path := range paths {
-		if err := r.readFile(spec, defaultAction, path); err != nil {
+		err := p.readFile(path)
+		if errors.Is(err, format.ErrManifest) && manifests+1 < len(paths) { // its events are the other files
+			manifests++
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
-	r.version = versionOf(r.files)
-	return r.allLeftOut(spec.Source)
+	return nil
 }
 
 // allLeftOut is an error where a list has entries and none can be used: that is
 // another kind of list, and must not take the place of a good one.
-func (r *reading) allLeftOut(source string) error {
+func (p *pass) allLeftOut() error {
 	entries, refused := 0, 0
-	for _, f := range r.files {
+	for _, f := range p.files {
 		entries += f.Entries
-		refused += f.Refused
+		refused += f.Refused + f.NotApplicable
 	}
-	if entries > 0 || refused == 0 || len(r.faults) == 0 {
+	if entries > 0 || refused == 0 || len(p.faults.shown) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: none of its %d entries can be used: expected names or addresses; the first: %s", source, refused, &r.faults[0])
+	return fmt.Errorf("%s: none of its %d entries can be used: expected names or addresses; the first: %s", p.spec.Source, refused, &p.faults.shown[0])
 }
 
-func (r *reading) readEmbedded(spec *Spec, defaultAction format.Action, name string, embedded func(string) ([]byte, bool)) error {
-	if embedded == nil {
-		return fmt.Errorf("%s: no list is embedded here: expected a path", spec.Source)
+func (p *pass) readEmbedded(name string) error {
+	source := p.spec.Source
+	if p.terms.embedded == nil {
+		return fmt.Errorf("%s: no list is embedded here: expected a path", source)
 	}
-	text, found := embedded(name)
+	text, found := p.terms.embedded(name)
 	if !found {
-		return fmt.Errorf("%s: no embedded list is named %q: expected embedded:sample or a path", spec.Source, name)
+		return fmt.Errorf("%s: no embedded list is named %q: expected embedded:sample or a path", source, name)
 	}
-	if err := r.parse(spec, defaultAction, spec.Source, bytes.NewReader(text)); err != nil {
+	if err := p.parse(source, bytes.NewReader(text)); err != nil {
 		return err
 	}
-	r.digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
-	r.version = versionOf(r.files)
+	p.digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
 	return nil
 }
 
-func (r *reading) readFile(spec *Spec, defaultAction format.Action, path string) error {
+func (p *pass) readFile(path string) error {
 	content, err := feed.Open(path, feed.Limits{})
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	err = r.parse(spec, defaultAction, path, content)
+	err = p.parse(path, content)
 	changed, unknown := content.Changed()
 	_, failure := content.Read(nil)
 	switch {
@@ -152,60 +203,81 @@ func (r *reading) readFile(spec *Spec, defaultAction format.Action, path string)
 		return fmt.Errorf("%s: %w", path, errChanging)
 	case failure != nil && !errors.Is(failure, io.EOF):
 		return failure // it ended the reading, and names the path already
-	case err != nil:
+	case err != nil && !errors.Is(err, format.ErrManifest):
 		return err
 	case unknown != nil:
 		return unknown
+	case err != nil: // the file counts as one of the list, whatever it changes
+		sum := digestOf(path)
+		p.digest(sum)
+		p.sources = append(p.sources, imageSource{Path: path, Digest: sum, State: content.State()})
+		return err
 	}
 	if content.Unended() && content.State().Age() < freshness {
 		return fmt.Errorf("%s: %w", path, errUnended)
 	}
-	r.digest(content.Digest())
+	p.digest(content.Digest())
+	p.sources = append(p.sources, imageSource{Path: path, Digest: content.Digest(), State: content.State()})
 	return nil
 }
 
 // digest notes the digest of the file last read.
-func (r *reading) digest(sum string) {
-	r.files[len(r.files)-1].Digest = sum
-	r.segment.files[len(r.segment.files)-1].version = sum
+func (p *pass) digest(sum string) {
+	p.files[len(p.files)-1].Digest = sum
+	p.builder.setVersion(orElse(p.terms.serial, sum))
 }
 
-func (r *reading) parse(spec *Spec, defaultAction format.Action, name string, text io.Reader) error {
-	r.segment.files = append(r.segment.files, file{name: name})
-	var tooLarge error
-	var first *Fault
-	result, err := format.Parse(text, format.Options{Kind: spec.Format, Match: spec.Match},
+// parse reads one file of the list, as which it appears under name.
+func (p *pass) parse(name string, text io.Reader) error {
+	p.builder.addFile(name)
+	var broken error
+	firstFault := len(p.faults.shown)
+	result, err := format.Parse(text, format.Options{Kind: p.spec.Format, Match: p.spec.Match},
 		func(i *format.Indicator) {
-			if err := r.segment.add(spec, defaultAction, i); err != nil {
-				tooLarge = err
+			if p.admit(name, i) && broken == nil {
+				if p.serial != "" {
+					i.Line = 0
+				}
+				broken = p.builder.add(i)
 			}
 		},
-		func(f format.Fault) {
-			at := Fault{File: name, Fault: f}
-			if first == nil {
-				first = &at
-			}
-			if len(r.faults) < maxFaults {
-				r.faults = append(r.faults, at)
-			}
-		})
-	r.files = append(r.files, FileStatus{
-		Name: name, Format: result.Kind, Lines: result.Lines, Entries: result.Entries, Malformed: result.Malformed, Refused: result.Refused,
+		func(f format.Fault) { p.faults.add(Fault{File: name, Fault: f}) })
+	p.files = append(p.files, FileStatus{
+		Name: name, Format: result.Kind, Lines: result.Lines, Entries: result.Entries,
+		Malformed: result.Malformed, Refused: result.Refused, NotApplicable: result.NotApplicable,
 	})
 	for _, w := range result.Warnings {
-		r.warnings = append(r.warnings, name+": "+w)
+		p.warnings = append(p.warnings, name+": "+w)
 	}
 	at := name
 	if place, ok := errors.AsType[*format.Error](err); ok {
 		at, err = fmt.Sprintf("%s:%d", name, place.Line), place.Err
 	}
-	switch err = errors.Join(err, tooLarge); {
+	switch err = errors.Join(err, broken); {
 	case err == nil:
 		return nil
-	case first != nil:
-		return fmt.Errorf("%s: %w; the first fault: line %s", at, err, first.inFile())
+	case len(p.faults.shown) > firstFault:
+		return fmt.Errorf("%s: %w; the first fault: line %s", at, err, p.faults.shown[firstFault].inFile())
 	}
 	return fmt.Errorf("%s: %w", at, err)
+}
+
+// admit asks the guard about an indicator, and notes what it keeps out.
+func (p *pass) admit(name string, i *format.Indicator) bool {
+	if p.terms.guard == nil || p.spec.Allow {
+		return true
+	}
+	finding := p.terms.guard.Judge(i)
+	if finding.Outcome == guard.Accept || p.terms.overrides.Has(i) {
+		return true
+	}
+	f := Fault{File: name, Kind: string(finding.Kind), Fault: format.Fault{Line: i.Line, Text: guard.Entry(i), Reason: finding.Reason, Refused: true}}
+	if finding.Outcome == guard.Hold {
+		p.held.add(f)
+	} else {
+		p.refused.add(f)
+	}
+	return false
 }
 
 // versionOf is the digest of a list: its file's, or one over all files' digests.

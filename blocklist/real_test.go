@@ -38,7 +38,7 @@ func realSpecs(dir string) (specs []Spec) {
 
 func openReal(t testing.TB, specs []Spec) *Lists {
 	t.Helper()
-	lists, err := Open(Options{Specs: specs, DefaultAction: format.Sinkhole})
+	lists, err := Open(Options{Configuration: Configuration{Specs: specs}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,4 +158,38 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// TestRealGuarded has popular names as hold: no list blocks one of them, and
+// nothing of the infostealer names is kept out.
+func TestRealGuarded(t *testing.T) {
+	dir := realData(t)
+	popular := []string{filepath.Join(dir, "benign/tranco-top10k.txt"), filepath.Join(dir, "benign/umbrella-top20k.txt.zst")}
+	c := protecting(realSpecs(dir)...)
+	c.Guard.Hold = popular
+	l, err := Open(Options{Configuration: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range l.Status() {
+		t.Logf("%s: %d entries, %d refused by the guard, %d held", s.Name, s.Entries, s.Kept, s.Held)
+		switch {
+		case s.Name == "infostealer.domains.txt" && s.Kept+s.Held > 0, s.State != StateOK, s.Kept != len(s.GuardRefused), s.Held != len(s.GuardHeld):
+			t.Errorf("status of %s: %s, %d refused, %d held", s.Name, s.State, s.Kept, s.Held)
+		}
+	}
+	p := l.Policy()
+	for _, path := range popular {
+		for _, name := range readLines(t, path) {
+			wire, err := format.Name(nil, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v Verdict
+			if p.JudgeQuestion(netip.Addr{}, wire, time.Now().Unix(), &v); v.Decision != None {
+				i := p.Indicator(v.Rule())
+				t.Errorf("%s is blocked by %s:%d", name, i.List, i.Line)
+			}
+		}
+	}
 }

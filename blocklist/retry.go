@@ -114,7 +114,7 @@ func (l *Lists) retry() {
 		return
 	}
 	now := time.Now()
-	if specs := l.retries.due(l.specs, now); len(specs) > 0 {
+	if specs := l.retries.due(l.Specs, now); len(specs) > 0 {
 		l.update(specs, causeRetry)
 		return
 	}

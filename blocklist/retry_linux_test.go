@@ -13,7 +13,7 @@ import (
 func TestRetry(t *testing.T) {
 	path, missing := filepath.Join(t.TempDir(), "list"), filepath.Join(t.TempDir(), "missing")
 	write(t, path, "evil.example\n")
-	l := open(t, Options{Specs: []Spec{spec("feed", path), spec("missing", missing)}, Watch: true})
+	l := open(t, Options{Configuration: specsOf(spec("feed", path), spec("missing", missing)), Watch: true})
 	tried := func(after time.Time) Status {
 		t.Helper()
 		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -58,7 +58,7 @@ func TestCloseEndsRetries(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	write(t, path, "evil.example\n")
 	var l *Lists
-	withoutDescriptors(t, func() { l = open(t, Options{Specs: []Spec{spec("feed", path)}, Watch: true}) })
+	withoutDescriptors(t, func() { l = open(t, Options{Configuration: specsOf(spec("feed", path)), Watch: true}) })
 	if len(l.retries.waiting) != 1 {
 		t.Fatalf("%v wait, expected the list", l.retries.waiting)
 	}

@@ -53,7 +53,7 @@ func TestRetries(t *testing.T) {
 func TestUnended(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list")
 	s := spec("feed", path)
-	read := func(text string, modified time.Time) error {
+	readText := func(text string, modified time.Time) error {
 		t.Helper()
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -61,16 +61,16 @@ func TestUnended(t *testing.T) {
 		if err := os.Chtimes(path, modified, modified); err != nil {
 			t.Fatal(err)
 		}
-		return (&reading{segment: segment{interner: newInterner()}}).readFile(&s, 0, path)
+		return read(&s, &terms{}, func(p *pass) error { return p.readFile(path) }).err
 	}
 	now := time.Now()
-	if err := read("login.bank.example", time.Now()); !errors.Is(err, errUnended) || !passing(err) {
+	if err := readText("login.bank.example", time.Now()); !errors.Is(err, errUnended) || !passing(err) {
 		t.Errorf("fresh: %v, expected to wait for a line end", err)
 	}
 	for name, err := range map[string]error{
-		"fresh with a line end": read("login.bank.example\n", time.Now()),
-		"old":                   read("login.bank.example", now.Add(-freshness)),
-		"of the future":         read("login.bank.example", now.Add(time.Hour)),
+		"fresh with a line end": readText("login.bank.example\n", time.Now()),
+		"old":                   readText("login.bank.example", now.Add(-freshness)),
+		"of the future":         readText("login.bank.example", now.Add(time.Hour)),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -81,12 +81,11 @@ func TestUnended(t *testing.T) {
 	if err := os.WriteFile(path, []byte("login.bank.example"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l := &Lists{}
 	done := make(chan struct{})
 	var r *reading
 	go func() {
 		defer close(done)
-		r = readList(&s, 0, nil)
+		r = readLocal(&s, &terms{})
 	}()
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -97,12 +96,14 @@ func TestUnended(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-done
-	l.specs = []Spec{s}
-	p, err := l.compile(newCompiler(0, &Policy{}).finish(), map[string]*reading{"feed": r})
-	if r.err != nil || err != nil {
-		t.Fatal(r.err, err)
+	if r.err != nil {
+		t.Fatal(r.err)
 	}
-	if name := p.Indicator(0).Name; name != "login.bank.example.evil.test" || p.Rules() != 1 {
+	p, err := compile(1, []compiled{{List: List{Name: "feed"}, parts: []listPart{{segment: r.segment}}}}, groups{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := p.Indicator(everyRule(p)[0]).Name; name != "login.bank.example.evil.test" || p.Rules() != 1 {
 		t.Errorf("%d rules, the first on %s, expected login.bank.example.evil.test alone", p.Rules(), name)
 	}
 }

@@ -7,46 +7,61 @@ import (
 
 	"go.uber.org/zap"
 
+	"sinkhole/blocklist/feed"
 	"sinkhole/blocklist/format"
 )
 
 // Status is one list as `sinkhole lists` and /metrics show it.
 type Status struct {
-	Name      string       `json:"name"`
-	Source    string       `json:"source"`
-	Allow     bool         `json:"allow,omitempty"`
-	State     string       `json:"state"`   // ok; stale: the last good content serves on; failed: nothing of it is in force
-	Entries   int          `json:"entries"` // as far as it was read, if it failed
-	Rules     int          `json:"rules"`   // entries in force, without repetitions
-	Malformed int          `json:"malformed"`
-	Refused   int          `json:"refused"`
-	Low       int          `json:"below_min_confidence,omitempty"`
-	Excess    int          `json:"excess,omitempty"`  // left out because one trigger had too many different entries
-	Version   string       `json:"version,omitempty"` // the digest of its file, or one over those of its files
-	Files     []FileStatus `json:"files,omitempty"`
-	Faults    []Fault      `json:"faults,omitempty"` // the first of those counted
-	Warnings  []string     `json:"warnings,omitempty"`
-	Error     string       `json:"error,omitempty"` // of the last try
-	Tried     time.Time    `json:"tried"`
-	Loaded    time.Time    `json:"loaded"` // when the content in force was read; zero: never
+	Name          string       `json:"name"`
+	Source        string       `json:"source"`
+	Allow         bool         `json:"allow,omitempty"`
+	State         string       `json:"state"`   // ok; held, stale: the last good content serves on; failed: nothing of it is in force
+	Entries       int          `json:"entries"` // as far as it was read, if it failed
+	Rules         int          `json:"rules"`   // entries in force, without repetitions
+	Malformed     int          `json:"malformed"`
+	Refused       int          `json:"refused"`
+	NotApplicable int          `json:"not_applicable,omitempty"` // what DNS, or a forwarder, cannot apply
+	Kept          int          `json:"guard_refused"`            // entries that the guard refused
+	Held          int          `json:"guard_held"`               // entries that wait for approval
+	HeldReason    string       `json:"held,omitempty"`           // why new content waits as a whole
+	Low           int          `json:"below_min_confidence,omitempty"`
+	Excess        int          `json:"excess,omitempty"`  // left out because one trigger had too many different entries
+	Version       string       `json:"version,omitempty"` // the digest of its file, or one over those of its files
+	Files         []FileStatus `json:"files,omitempty"`
+	Faults        []Fault      `json:"faults,omitempty"` // the first of those counted
+	GuardRefused  []Fault      `json:"guard_refused_entries,omitempty"`
+	GuardHeld     []Fault      `json:"guard_held_entries,omitempty"`
+	Warnings      []string     `json:"warnings,omitempty"`
+	Error         string       `json:"error,omitempty"` // of the last try
+	Tried         time.Time    `json:"tried"`
+	Loaded        time.Time    `json:"loaded"` // when the content in force was read; zero: never
+	// Remote and Zone tell how a list over HTTPS and a transferred zone come.
+	Remote *feed.RemoteStatus `json:"remote,omitempty"`
+	Zone   *feed.ZoneStatus   `json:"zone,omitempty"`
+
+	excessRead   int
+	readWarnings []string
 }
 
 // States of a list.
 const (
 	StateOK     = "ok"
+	StateHeld   = "held"
 	StateStale  = "stale"
 	StateFailed = "failed"
 )
 
 // FileStatus is one file of a list.
 type FileStatus struct {
-	Name      string      `json:"name"`
-	Format    format.Kind `json:"format"`
-	Lines     int         `json:"lines"`
-	Entries   int         `json:"entries"`
-	Malformed int         `json:"malformed"`
-	Refused   int         `json:"refused"`
-	Digest    string      `json:"digest"`
+	Name          string      `json:"name"`
+	Format        format.Kind `json:"format"`
+	Lines         int         `json:"lines"`
+	Entries       int         `json:"entries"`
+	Malformed     int         `json:"malformed"`
+	Refused       int         `json:"refused"`
+	NotApplicable int         `json:"not_applicable,omitempty"`
+	Digest        string      `json:"digest"`
 }
 
 // Status shows the lists, allow lists first, else as configured. The result
@@ -57,7 +72,9 @@ func (l *Lists) Status() []Status {
 	all := make([]Status, 0, len(l.state))
 	for _, list := range l.Policy().lists {
 		if s := l.state[list.Name]; s != nil {
-			all = append(all, *s)
+			show := *s
+			l.network.show(&show)
+			all = append(all, show)
 		}
 	}
 	return all
@@ -71,29 +88,30 @@ func (l *Lists) LastUpdate() Update {
 }
 
 // note brings the lists' states up to date after an update.
-func (l *Lists) note(p *Policy, read map[string]*reading, failed map[string]error) {
-	rules := make([]int, len(p.lists))
-	for i := range p.rules {
-		if p.rules[i].kind != kindNone {
-			rules[p.files[p.rules[i].file].list]++
-		}
-	}
+func (l *Lists) note(p *Policy, results, bases map[string]*reading, u *Update) {
 	l.showing.Lock()
 	defer l.showing.Unlock()
 	before := l.state
 	l.state = map[string]*Status{}
-	for i := range l.specs {
-		spec := &l.specs[i]
+	for i := range l.Specs {
+		spec := &l.Specs[i]
 		s := &Status{}
 		if b := before[spec.Name]; b != nil && b.Allow == spec.Allow {
 			*s = *b
 		}
 		s.Name, s.Source, s.Allow = spec.Name, spec.Source, spec.Allow
-		if r := read[spec.Name]; r != nil {
-			s.take(r, failed[spec.Name])
+		if b := bases[spec.Name]; b != nil {
+			s.Version, s.Loaded = b.version, b.saved
+			s.describe(b)
 		}
-		if at := slices.IndexFunc(p.lists, func(o List) bool { return o.Name == spec.Name }); at >= 0 {
-			s.Rules = rules[at]
+		if r := results[spec.Name]; r != nil {
+			s.take(r, u.Failed[spec.Name], u.Held[spec.Name])
+		}
+		if at := p.listNamed(spec.Name); at >= 0 {
+			s.Rules = p.tally[at].rules
+			if s.Excess = p.tally[at].excess + s.excessRead; s.Excess > 0 {
+				s.Warnings = append(slices.Clip(s.readWarnings), fmt.Sprintf("%d entries left out: more than %d that differ on one name or prefix", s.Excess, maxRulesPerList))
+			}
 		}
 		l.state[spec.Name] = s
 	}
@@ -102,32 +120,36 @@ func (l *Lists) note(p *Policy, read map[string]*reading, failed map[string]erro
 // take amends a list's state by the outcome of reading it. While content is in
 // force, what a failed try found is shown as its error only, and the counts stay
 // those of the content; else they are those of the try.
-func (s *Status) take(r *reading, err error) {
+func (s *Status) take(r *reading, err error, held string) {
 	s.Tried = time.Now()
-	if err != nil {
+	s.HeldReason = held
+	switch {
+	case held != "":
+		s.Error, s.State = "", StateHeld
+	case err != nil:
 		s.Error, s.State = err.Error(), StateStale
 		if s.Loaded.IsZero() {
 			s.State = StateFailed
-			s.Faults, s.Warnings = r.faults, r.warnings
-			s.count(r.files)
+			s.describe(r)
 		}
-		return
+	default:
+		s.Error, s.State, s.Loaded = "", StateOK, s.Tried
+		s.Version = orElse(r.serial, r.version)
+		s.describe(r)
 	}
-	s.Error, s.State, s.Loaded = "", StateOK, s.Tried
-	s.Version, s.Files, s.Faults, s.Warnings, s.Low = r.version, r.files, r.faults, r.warnings, r.segment.low
-	if s.Excess = r.excess; s.Excess > 0 {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("%d entries left out: more than %d that differ on one name or prefix", s.Excess, maxRulesPerList))
-	}
-	s.count(r.files)
 }
 
-// count sums up what stands in a list's files.
-func (s *Status) count(files []FileStatus) {
-	s.Entries, s.Malformed, s.Refused = 0, 0, 0
-	for _, f := range files {
+// describe takes over what was found in the list.
+func (s *Status) describe(r *reading) {
+	s.Files, s.Faults, s.Warnings = r.files, r.faults.shown, r.warnings
+	s.Low, s.excessRead, s.readWarnings = r.low, r.excess, r.warnings
+	s.GuardRefused, s.GuardHeld, s.Kept, s.Held = r.refused.shown, r.held.shown, r.refused.all, r.held.all
+	s.Entries, s.Malformed, s.Refused, s.NotApplicable = 0, 0, 0, 0
+	for _, f := range r.files {
 		s.Entries += f.Entries
 		s.Malformed += f.Malformed
 		s.Refused += f.Refused
+		s.NotApplicable += f.NotApplicable
 	}
 }
 
@@ -141,8 +163,19 @@ func (l *Lists) report(specs []Spec, u Update, cause string) {
 		if !slices.Contains(u.Lists, s.Name) {
 			continue
 		}
+		if s.HeldReason != "" {
+			log.Error("list held", zap.String("list", s.Name), zap.String("reason", s.HeldReason), zap.String("serving", serving(s.State)),
+				zap.String("do", "sinkhole lists diff "+s.Name+", then sinkhole lists approve "+s.Name))
+			continue
+		}
 		if s.Error != "" {
 			log.Error("list failed", zap.String("list", s.Name), zap.String("error", s.Error), zap.String("serving", serving(s.State)))
+		}
+		for i := range min(len(s.GuardRefused), loggedFaults) {
+			log.Warn("entry refused", zap.String("list", s.Name), zap.Stringer("entry", &s.GuardRefused[i]))
+		}
+		for i := range min(len(s.GuardHeld), loggedFaults) {
+			log.Warn("entry held", zap.String("list", s.Name), zap.Stringer("entry", &s.GuardHeld[i]))
 		}
 		if s.Error == "" || s.State == StateFailed {
 			for i := range min(len(s.Faults), loggedFaults) {
@@ -154,16 +187,16 @@ func (l *Lists) report(specs []Spec, u Update, cause string) {
 				log.Warn("list", zap.String("list", s.Name), zap.String("warning", w))
 			}
 			log.Info("list read", zap.String("list", s.Name), zap.Int("entries", s.Entries), zap.Int("malformed", s.Malformed),
-				zap.Int("refused", s.Refused), zap.String("version", s.Version))
+				zap.Int("refused", s.Refused), zap.Int("guard_refused", s.Kept), zap.Int("guard_held", s.Held), zap.String("version", s.Version))
 		}
 	}
-	log.Info("policy in force", zap.String("cause", cause), zap.Uint64("serial", u.Serial), zap.Int("lists", len(specs)), zap.Int("failed", len(u.Failed)),
+	log.Info("policy in force", zap.String("cause", cause), zap.Uint64("serial", u.Serial), zap.Int("lists", len(specs)), zap.Int("failed", len(u.Failed)), zap.Int("held", len(u.Held)),
 		zap.Int("indicators", u.Indicators), zap.Int("added", u.Added), zap.Int("removed", u.Removed), zap.Duration("took", u.Took))
 }
 
 // serving says what answers queries in place of a list that failed.
 func serving(state string) string {
-	if state == StateStale {
+	if state == StateStale || state == StateHeld {
 		return "the last good content"
 	}
 	return "nothing of this list"

@@ -22,6 +22,7 @@ type Config struct {
 	Sinkhole  Sinkhole `yaml:"sinkhole"`
 	Lists     []List   `yaml:"lists" doc:"the threat lists; earlier ones win"`
 	Allow     []List   `yaml:"allow" doc:"lists of what is never blocked, in the same form as lists (action, ipv4, ipv6 and ede have no meaning here); a match here always wins"`
+	ListStore string   `yaml:"list_store" doc:"directory of what is kept of lists: last good copies, held updates, approvals; empty: nothing, then no list may come over the network"`
 	AllowFile string   `yaml:"allow_file" doc:"where allow entries made in the console are kept"`
 	Guard     Guard    `yaml:"guard"`
 	Hits      Hits     `yaml:"hits"`
@@ -65,9 +66,9 @@ type RateLimit struct {
 // Group is a set of clients with its own lists.
 type Group struct {
 	Name    string   `yaml:"name" doc:"name of the group"`
-	Clients []string `yaml:"clients" doc:"prefixes, or files of them"`
-	Lists   []string `yaml:"lists" doc:"names of the lists that hold for them"`
-	Mode    Mode     `yaml:"mode" doc:"enforce, observe or off"`
+	Clients []string `yaml:"clients" doc:"prefixes, or files of them, one a line; at least one"`
+	Lists   []string `yaml:"lists" doc:"names of the lists that hold for them; empty: all; those of allow always hold"`
+	Mode    Mode     `yaml:"mode" doc:"enforce, observe (true answers, matches are recorded) or off (nothing is judged)"`
 }
 
 // Upstream is where queries are forwarded to.
@@ -108,8 +109,8 @@ type Sinkhole struct {
 // List is one threat list, or one list of what is allowed.
 type List struct {
 	Name          string        `yaml:"name" doc:"name of the list, as hits and commands show it; required"`
-	Source        string        `yaml:"source" doc:"path, glob, https:// URL or rpz://primary:port/zone; required"`
-	Format        Format        `yaml:"format" doc:"auto (by content), domains, hosts, adblock, dnsmasq, unbound, bind, dnscrypt, rpz, csv, stix, misp, threatfox or urlhaus"`
+	Source        string        `yaml:"source" doc:"path, glob, https:// URL, rpz://address:port/zone or, over TLS, rpzs://address:port/zone#name; required"`
+	Format        Format        `yaml:"format" doc:"auto (by content), domains, hosts, adblock, dnsmasq, unbound, bind, dnscrypt, rpz, csv, stix, misp, threatfox, urlhaus or suricata"`
 	Match         Match         `yaml:"match" doc:"subtree (the name and all below it) or exact; empty: what the notation means (exact for hosts, subtree for plain names; RPZ, wildcard and adblock say it themselves)"`
 	Action        Action        `yaml:"action" doc:"action for the whole list; empty: as the entry states, else sinkhole.action"`
 	IPv4          Sink          `yaml:"ipv4" doc:"sinkhole address of this list; empty: sinkhole.ipv4"`
@@ -119,7 +120,7 @@ type List struct {
 	MinConfidence int           `yaml:"min_confidence" doc:"0-100; entries below it are left out"`
 	EDE           EDE           `yaml:"ede" doc:"extended error of this list: blocked, censored, filtered or forged; empty: forged with an address, else blocked"`
 	Expires       time.Duration `yaml:"expires" doc:"an indicator unseen for longer is dropped; 0s: never"`
-	Refresh       time.Duration `yaml:"refresh" doc:"how often a URL is fetched"`
+	Refresh       time.Duration `yaml:"refresh" doc:"how often a URL is fetched, at least 60s; rpz:// follows NOTIFY and the zone's SOA"`
 	Auth          Auth          `yaml:"auth"`
 	TSIG          TSIG          `yaml:"tsig"`
 }
@@ -140,8 +141,8 @@ type TSIG struct {
 // Guard keeps dangerous list entries and updates out.
 type Guard struct {
 	Protect     []Protect `yaml:"protect" doc:"public-suffixes, platforms: an entry that would block one of these whole is refused"`
-	Files       []string  `yaml:"files" doc:"files of names and prefixes of the operator's own to protect likewise"`
-	Hold        []string  `yaml:"hold" doc:"files of popular names: such an entry waits for sinkhole lists approve"`
+	Files       []string  `yaml:"files" doc:"files of names and prefixes of the operator's own to protect likewise: name, *.name (entries below it are refused too), address or prefix a line; also a newer public_suffix_list.dat"`
+	Hold        []string  `yaml:"hold" doc:"files of popular names, one a line or after its rank (17,name): such an entry waits for sinkhole lists approve"`
 	ShrinkLimit Percent   `yaml:"shrink_limit" doc:"a list that lost more than this since its last good copy is held; 100%: never"`
 	OnEmpty     OnEmpty   `yaml:"on_empty" doc:"a start without any usable list: serve or refuse"`
 }

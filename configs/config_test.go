@@ -40,6 +40,7 @@ func TestPartialSectionsKeepTheOtherDefaults(t *testing.T) {
 	c := parse(t, "hits:\n  journal: {path: x}\nclients:\n  refuse: drop\n")
 	want := Default()
 	want.Hits.Journal.Path = "/base/x"
+	want.ListStore = "/base/data/lists"
 	want.Clients.Refuse = RefuseDrop
 	c.source = source{}
 	if !reflect.DeepEqual(c, want) {
@@ -203,8 +204,15 @@ lists:
   - {name: b, source: "lists/*.txt"}
   - {name: c, source: /absolute/c.txt}
   - {name: d, source: "embedded:sample"}
+  - {name: f, source: "https://lists.example/f.txt", auth: {header: X-Key, secret_file: keys/f}}
+  - {name: g, source: "rpz://192.0.2.1/rpz.example", tsig: {name: g.example, secret_file: /absolute/g}}
 allow:
   - {name: e, source: ../e.txt}
+groups:
+  - {name: h, clients: [192.0.2.0/24, groups/h.txt, "2001:db8::1"], lists: [a]}
+guard:
+  files: [guard/own.txt, /absolute/own.txt]
+  hold: [guard/popular.txt]
 `
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -221,6 +229,18 @@ allow:
 		{c.Lists[3].Source, EmbeddedSample},
 		{c.Allow[0].Source, filepath.Dir(dir) + "/e.txt"},
 		{c.Hits.Journal.Path, dir + "/data/hits"},
+		{c.ListStore, dir + "/data/lists"},
+		{c.Lists[4].Source, "https://lists.example/f.txt"},
+		{c.Lists[4].Auth.SecretFile, dir + "/keys/f"},
+		{c.Lists[4].TSIG.SecretFile, ""},
+		{c.Lists[5].Source, "rpz://192.0.2.1/rpz.example"},
+		{c.Lists[5].TSIG.SecretFile, "/absolute/g"},
+		{c.Groups[0].Clients[0], "192.0.2.0/24"},
+		{c.Groups[0].Clients[1], dir + "/groups/h.txt"},
+		{c.Groups[0].Clients[2], "2001:db8::1"},
+		{c.Guard.Files[0], dir + "/guard/own.txt"},
+		{c.Guard.Files[1], "/absolute/own.txt"},
+		{c.Guard.Hold[0], dir + "/guard/popular.txt"},
 	} {
 		if test[0] != test[1] {
 			t.Errorf("got %s, want %s", test[0], test[1])

@@ -48,8 +48,10 @@ func Default() *Config {
 			TTL:     60 * time.Second,
 			Explain: ExplainCode,
 		},
+		ListStore: "data/lists",
 		Guard: Guard{
-			ShrinkLimit: 100,
+			Protect:     []Protect{ProtectPublicSuffixes, ProtectPlatforms},
+			ShrinkLimit: 50,
 			OnEmpty:     OnEmptyServe,
 		},
 		Hits: Hits{

@@ -114,12 +114,13 @@ const (
 	FormatMISP      Format = "misp"
 	FormatThreatFox Format = "threatfox"
 	FormatURLhaus   Format = "urlhaus"
+	FormatSuricata  Format = "suricata"
 )
 
 func (Format) words() []string {
 	return []string{
 		"auto", "domains", "hosts", "adblock", "dnsmasq", "unbound", "bind",
-		"dnscrypt", "rpz", "csv", "stix", "misp", "threatfox", "urlhaus",
+		"dnscrypt", "rpz", "csv", "stix", "misp", "threatfox", "urlhaus", "suricata",
 	}
 }
 

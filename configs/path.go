@@ -8,9 +8,25 @@ import (
 // resolvePaths makes the relative paths of c relative to dir.
 func (c *Config) resolvePaths(dir string) {
 	c.Hits.Journal.Path = under(dir, c.Hits.Journal.Path)
+	c.ListStore = under(dir, c.ListStore)
 	for _, lists := range [][]List{c.Lists, c.Allow} {
 		for i := range lists {
-			lists[i].Source = sourceUnder(dir, lists[i].Source)
+			l := &lists[i]
+			l.Source = sourceUnder(dir, l.Source)
+			l.Auth.SecretFile = under(dir, l.Auth.SecretFile)
+			l.TSIG.SecretFile = under(dir, l.TSIG.SecretFile)
+		}
+	}
+	for _, paths := range [][]string{c.Guard.Files, c.Guard.Hold} {
+		for i := range paths {
+			paths[i] = under(dir, paths[i])
+		}
+	}
+	for _, g := range c.Groups {
+		for i, client := range g.Clients {
+			if _, err := parsePrefix(client); err != nil {
+				g.Clients[i] = under(dir, client)
+			}
 		}
 	}
 }

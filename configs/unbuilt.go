@@ -33,7 +33,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "clients.rate_limit.burst", part: "rate limiting is"},
 		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},
 		{key: "clients.rate_limit.ipv6_prefix", part: "rate limiting is"},
-		{key: "groups", part: "groups of clients are"},
 
 		{key: "upstream.servers[]", part: "encryption to upstream servers is", built: plainServer, leave: "system, IP or IP:port"},
 		{key: "upstream.strategy", part: "choosing among upstream servers is"},
@@ -47,20 +46,7 @@ func unbuiltKeys() []unbuilt {
 
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
-		{key: "lists[].source", part: "fetching lists is", built: localSource, leave: "a path or glob"},
-		{key: "lists[].format", part: "this format is", built: builtFormat, leave: "auto, domains, hosts, rpz or csv"},
-		{key: "lists[].expires", part: "expiry of unseen indicators is"},
-		{key: "lists[].refresh", part: "fetching lists is"},
-		{key: "lists[].auth.header", part: "fetching lists is"},
-		{key: "lists[].auth.secret_file", part: "fetching lists is"},
-		{key: "lists[].tsig.name", part: "zone transfer is"},
-		{key: "lists[].tsig.algorithm", part: "zone transfer is"},
-		{key: "lists[].tsig.secret_file", part: "zone transfer is"},
 		{key: "allow_file", part: "allowing from the console is"},
-		{key: "guard.protect", part: "the guard against dangerous entries is"},
-		{key: "guard.files", part: "the guard against dangerous entries is"},
-		{key: "guard.hold", part: "holding entries for approval is"},
-		{key: "guard.shrink_limit", part: "holding lists that shrink is"},
 
 		{key: "hits.names", part: "naming client addresses is"},
 		{key: "hits.geo", part: "locating client addresses is"},
@@ -86,15 +72,6 @@ func plainServer(v any) bool {
 }
 
 func noPrefix(v any) bool { return v.(Sink).Kind != SinkPrefix }
-
-func localSource(v any) bool {
-	scheme, _, found := strings.Cut(v.(string), "://")
-	return !found || !slices.Contains([]string{"http", "https", "rpz"}, scheme)
-}
-
-func builtFormat(v any) bool {
-	return slices.Contains([]Format{FormatAuto, FormatDomains, FormatHosts, FormatRPZ, FormatCSV}, v.(Format))
-}
 
 // unbuiltRow is the row of a key, nil where its part is built.
 func unbuiltRow(rows []unbuilt, key string) *unbuilt {

@@ -3,7 +3,6 @@ package configs
 import (
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -33,6 +32,8 @@ func (d *decoder) validate(c *Config) {
 	v.sinkhole()
 	v.names()
 	v.lists()
+	v.listStore()
+	v.groups()
 	v.autoSinks()
 	v.journal()
 	v.pages()
@@ -194,25 +195,30 @@ func (v *validator) sinks(key string, ipv4, ipv6 Sink) {
 // names checks that each name, of lists and allow together, is plain and is
 // used once: hits, metrics and commands show it.
 func (v *validator) names() {
-	const longest = 64
 	first := make(map[string]string)
 	v.eachList(func(key string, l List) {
-		name := key + ".name"
-		switch {
-		case l.Name == "":
-			v.fault(name, "found no name, expected one, as in: name: operation-secure")
-		case len(l.Name) > longest || strings.Trim(l.Name, plain) != "":
-			v.fault(name, "found %q, expected at most %d letters, digits, dots, dashes and underscores", l.Name, longest)
-		case first[l.Name] != "":
-			line, _ := v.Position(first[l.Name])
-			v.fault(name, "found %q twice, first on line %d, expected each list to have a name of its own", l.Name, line)
-		default:
-			first[l.Name] = name
-		}
+		v.ownName(key+".name", l.Name, "list", "operation-secure", first)
 	})
 }
 
-// plain is what names of lists are made of.
+// ownName checks a name that the operator gives, the first key of each being in
+// first.
+func (v *validator) ownName(key, name, what, example string, first map[string]string) {
+	const longest = 64
+	switch {
+	case name == "":
+		v.fault(key, "found no name, expected one, as in: name: %s", example)
+	case len(name) > longest || strings.Trim(name, plain) != "":
+		v.fault(key, "found %q, expected at most %d letters, digits, dots, dashes and underscores", name, longest)
+	case first[name] != "":
+		line, _ := v.Position(first[name])
+		v.fault(key, "found %q twice, first on line %d, expected each %s to have a name of its own", name, line, what)
+	default:
+		first[name] = key
+	}
+}
+
+// plain is what names of lists and groups are made of.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 func (v *validator) eachList(visit func(key string, l List)) {
@@ -226,7 +232,9 @@ func (v *validator) eachList(visit func(key string, l List)) {
 
 func (v *validator) lists() {
 	v.eachList(func(key string, l List) {
-		v.listSource(key+".source", l.Source)
+		v.listSource(key+".source", l)
+		v.listSecrets(key, l)
+		v.listTimes(key, l)
 		v.sinks(key, l.IPv4, l.IPv6)
 		v.confidence(key+".confidence", l.Confidence)
 		v.confidence(key+".min_confidence", l.MinConfidence)
@@ -251,24 +259,19 @@ func (v *validator) lists() {
 	}
 }
 
-func (v *validator) listSource(key, source string) {
-	scheme, rest, url := strings.Cut(source, "://")
+// listStore checks that remote lists have a place for their copies.
+func (v *validator) listStore() {
+	remote := ""
+	v.eachList(func(key string, l List) {
+		if l.Remote() && remote == "" {
+			remote = key
+		}
+	})
 	switch {
-	case source == "":
-		v.fault(key, "found no source, expected a path or glob, as in: source: lists/operation-secure.csv")
-	case source == EmbeddedSample:
-	case strings.HasPrefix(source, "embedded:"):
-		v.fault(key, "found %q, expected %q, the only embedded list", source, EmbeddedSample)
-	case url && scheme == "file":
-		v.fault(key, "found %q, expected a path without file://; write %q", source, rest)
-	case url:
-		if scheme != "http" && scheme != "https" && scheme != "rpz" {
-			v.fault(key, "found %q, expected a path or glob", source)
-		}
-	default:
-		if _, err := filepath.Match(source, ""); err != nil {
-			v.fault(key, "found %q, expected a path or glob; a bracket in it is not closed", source)
-		}
+	case v.ListStore == "" && remote != "":
+		v.fault("list_store", "found no directory, but %s comes over the network and its last good copy must be kept, expected one, as in: list_store: data/lists", remote)
+	case v.ListStore != "" && v.ListStore == v.Hits.Journal.Path:
+		v.fault(v.statedOf("list_store", "hits.journal.path"), "found %q for list_store and for hits.journal.path, expected a directory for each", v.ListStore)
 	}
 }
 

@@ -48,7 +48,7 @@ func BenchmarkMergedSecond(b *testing.B) {
 	for i := range hits {
 		hits[i] = testHit(func(h *Hit) {
 			h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i % 1000 >> 8), byte(i % 1000)}), uint16(i))
-			h.Rules[0] = uint32(i % 3)
+			h.Rules[0] = uint64(i % 3)
 		})
 	}
 	e := newEncoder(testObserver, 0)

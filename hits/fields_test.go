@@ -107,7 +107,7 @@ func writtenFields(t *testing.T) map[string]bool {
 	t.Helper()
 	full := &testPolicy{indicators: []Indicator{fullPolicy.indicators[0], fullPolicy.indicators[1]}}
 	everything := func(h *Hit) {
-		h.Evidence, h.NRules, h.Rules, h.MoreRules = full, 2, [MaxRules]uint32{0, 1}, 1
+		h.Evidence, h.NRules, h.Rules, h.MoreRules = full, 2, [MaxRules]uint64{0, 1}, 1
 		h.Trigger, h.Value, h.Chain = TriggerCNAME, wireName("bad", "example"), wireName("bad", "example")
 	}
 	e := newEncoder(testObserver, 0)

@@ -13,7 +13,7 @@ import (
 // testPolicy is an Evidence whose rule n is indicator n of a list.
 type testPolicy struct{ indicators []Indicator }
 
-func (p *testPolicy) Indicator(rule uint32) Indicator {
+func (p *testPolicy) Indicator(rule uint64) Indicator {
 	if int(rule) < len(p.indicators) {
 		return p.indicators[rule]
 	}

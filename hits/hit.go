@@ -112,7 +112,7 @@ type Hit struct {
 	Chain []byte
 
 	// Rules are the policy's rules that matched, the deciding one first.
-	Rules     [MaxRules]uint32
+	Rules     [MaxRules]uint64
 	NRules    uint8
 	MoreRules uint16
 	Evidence  Evidence
@@ -137,7 +137,7 @@ type Hit struct {
 type Evidence interface {
 	// Indicator describes one rule. It may allocate: only the journal's writer
 	// and other work beside the data path call it.
-	Indicator(rule uint32) Indicator
+	Indicator(rule uint64) Indicator
 }
 
 // Indicator is one matched rule of one list, in presentation form. Fields that

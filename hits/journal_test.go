@@ -31,7 +31,7 @@ func TestJournalUnderLoadAccountsForEveryHit(t *testing.T) {
 				for i := range each {
 					h.Time = time.Now()
 					h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 50)}), uint16(p*each+i))
-					h.Rules[0] = uint32(i % 20)
+					h.Rules[0] = uint64(i % 20)
 					q.Record(h)
 					for i%64 == 0 && i < each*9/10 && j.Stats().Queued > 2*1024 {
 						runtime.Gosched() // lose some at the end, not most

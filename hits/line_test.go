@@ -100,7 +100,7 @@ func TestLineSaysOnlyWhatIsTrue(t *testing.T) {
 			h.Trigger, h.Matched = TriggerResponseIP, netip.MustParseAddr("198.51.100.9")
 		}, []string{`"trigger":"response-ip"`, `"value":"198.51.100.9"`}, []string{`"chain"`}},
 		{"client address", func(h *Hit) { h.Trigger = TriggerClientIP }, []string{`"trigger":"client-ip"`, `"value":"192.0.2.7"`}, nil},
-		{"several lists", func(h *Hit) { h.Evidence, h.NRules, h.Rules, h.MoreRules = fullPolicy, 2, [MaxRules]uint32{0, 1}, 4 },
+		{"several lists", func(h *Hit) { h.Evidence, h.NRules, h.Rules, h.MoreRules = fullPolicy, 2, [MaxRules]uint64{0, 1}, 4 },
 			[]string{`"families":["Lumma Stealer","Vidar"]`, `{"name":"second","line":3}`, `"more_rules":4`, `"feed":{"name":"op-secure"}`,
 				`"indicators":[{"type":"domain-name","name":"bad.example"`, `{"type":"domain-name","name":"example","scope":"below","action":"log","list":"second","line":3,"family":"Vidar"}]`}, nil},
 		{"no evidence", func(h *Hit) { h.Evidence = nil }, nil, []string{"threat", "families", "lists", "confidence"}},
@@ -167,7 +167,7 @@ func TestLineOfAClientsHits(t *testing.T) {
 	m.maxKeys = 0
 	for i := range 20 {
 		m.admit(testHit(func(h *Hit) {
-			h.Rules[0] = uint32(i)
+			h.Rules[0] = uint64(i)
 			if i == 19 {
 				h.Action = "nxdomain"
 			}
@@ -197,7 +197,7 @@ func TestMergedLineSpeaksOfAllItsHits(t *testing.T) {
 		if kind == MergedClient {
 			m.maxKeys = 0
 		}
-		admit := func(satisfied bool, rules ...uint32) {
+		admit := func(satisfied bool, rules ...uint64) {
 			m.admit(testHit(func(h *Hit) {
 				h.Evidence, h.Action, h.Satisfied = policy, "tcp-only", satisfied
 				h.NRules = uint8(copy(h.Rules[:], rules))
@@ -236,9 +236,9 @@ func TestMergedLineSpeaksOfAllItsHits(t *testing.T) {
 // The rules of a group are bounded; what it does not name is counted.
 func TestMergedLineBoundsItsRules(t *testing.T) {
 	m := newMerger(0, time.Second)
-	for i := range uint32(20) {
+	for i := range uint64(20) {
 		m.admit(testHit(func(h *Hit) {
-			h.NRules = uint8(copy(h.Rules[:], []uint32{0, 2*i + 1, 2*i + 2}))
+			h.NRules = uint8(copy(h.Rules[:], []uint64{0, 2*i + 1, 2*i + 2}))
 			if i == 10 {
 				h.MoreRules = 5
 			}

@@ -65,7 +65,7 @@ type mergeKey struct {
 // indicators.
 type ruleRef struct {
 	evidence Evidence
-	rule     uint32
+	rule     uint64
 	none     bool // the hit names no rule
 }
 
@@ -211,7 +211,7 @@ func (w *window) countIndicators(g *group, h *Hit, maxPairs int) {
 }
 
 // rules are the numbers of the rules that h names and that can be described.
-func (h *Hit) rules() []uint32 {
+func (h *Hit) rules() []uint64 {
 	if h.Evidence == nil {
 		return nil
 	}

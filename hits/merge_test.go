@@ -91,7 +91,7 @@ func TestMergingKeepsEveryCount(t *testing.T) {
 				}
 				h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.IntN(12))}), uint16(rnd.IntN(100)))
 				h.Evidence = policies[rnd.IntN(2)]
-				h.Rules[0] = uint32(rnd.IntN(12))
+				h.Rules[0] = uint64(rnd.IntN(12))
 				h.QType = []uint16{1, 28}[rnd.IntN(2)]
 				h.Observe = rnd.IntN(2) == 0
 				h.SourceProven = rnd.IntN(5) > 0
@@ -232,7 +232,7 @@ func TestMergingBoundsDistinctIndicators(t *testing.T) {
 	m := newMerger(0, time.Second)
 	m.maxKeys, m.maxPairs = 0, 20
 	for i := range 30 {
-		m.admit(testHit(func(h *Hit) { h.Rules[0] = uint32(i) }), testTime)
+		m.admit(testHit(func(h *Hit) { h.Rules[0] = uint64(i) }), testTime)
 	}
 	m.flush(testTime, true, 10, func(g *group) {
 		if g.count != 30 || g.distinct != 20 || !g.atLeast || len(g.rules) != MaxRules {

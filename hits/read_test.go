@@ -34,7 +34,7 @@ func threeSegments(t testing.TB) string {
 				h.ID = uint16(n)
 				h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(n % 2), 7}), uint16(1000+n))
 				h.Evidence = fullPolicy
-				h.Rules[0] = uint32(n % 2)
+				h.Rules[0] = uint64(n % 2)
 			}), testTime)
 		}
 		seg := segment{seq: uint64(s + 1), first: testTime, path: plainPath(dir, uint64(s+1), at(3*s))}

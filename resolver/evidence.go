@@ -13,7 +13,7 @@ import (
 // pointer wide, it becomes a hits.Evidence without an allocation.
 type evidence struct{ policy *blocklist.Policy }
 
-func (e evidence) Indicator(rule uint32) hits.Indicator {
+func (e evidence) Indicator(rule uint64) hits.Indicator {
 	i := e.policy.Indicator(rule)
 	return hits.Indicator{
 		Type: indicatorType(&i), Name: i.Value(), Scope: scopeWord(&i), Action: i.Action.String(),

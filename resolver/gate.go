@@ -10,9 +10,14 @@ import (
 
 // admits is the client check, made before anything else on every transport. A
 // client that may not ask gets reply, or nothing where it is nil.
-func (r *Resolver) admits(client netip.Addr, query []byte) (reply []byte, ok bool) {
+//
+// A NOTIFY is not for it: whose they are is for the owner of the zones to say.
+func (r *Resolver) admits(client netip.AddrPort, query []byte) (reply []byte, ok bool) {
 	s := r.settings.Load()
-	if s.allowed(client) {
+	if r.notified != nil && isNotify(query) {
+		return r.notify(s, client, query), false
+	}
+	if s.allowed(client.Addr()) {
 		return nil, true
 	}
 	if s.DropOthers {

@@ -21,24 +21,55 @@ import (
 func (r *Resolver) localData(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) ([]byte, given) {
 	owner := dns.Fqdn(format.Text(q.SpelledName()))
 	records, alias := r.localRecords(q, p, v, owner)
+	if alias != nil && !expand(alias, owner, v) {
+		return r.packed(q, dst, resolved{rcode: wire.RCodeYXDomain}, s.explain(p, v, false))
+	}
 	if alias == nil || q.Type == dns.TypeCNAME || q.Type == dns.TypeANY {
 		if len(records) == 0 {
 			return r.negative(q, s, p, v, dst, wire.RCodeNoError)
 		}
 		return r.packed(q, dst, resolved{answer: records}, s.explain(p, v, true))
 	}
-	if rest, wildcard := strings.CutPrefix(alias.Target, "*."); wildcard {
-		alias.Target = owner + rest
-		if _, ok := packName(alias.Target); !ok {
-			return r.packed(q, dst, resolved{rcode: wire.RCodeYXDomain}, s.explain(p, v, false))
-		}
-	}
 	target, failure := r.resolveTarget(q, alias.Target)
 	if failure.Code != 0 {
 		return r.fail(q, dst, wire.RCodeServFail, failure), given{}
 	}
+	if target.rcode != wire.RCodeNoError && target.rcode != wire.RCodeNXDomain {
+		return r.fail(q, dst, target.rcode, wire.EDE{}), given{}
+	}
 	target.answer = append([]dns.RR{alias}, target.answer...)
 	return r.packed(q, dst, target, s.explain(p, v, true))
+}
+
+// expand puts the name that the policy matched in front of a wildcard target:
+// the name asked for, or the one that it led to, or the one that has the
+// matched address. It reports whether the target is a name still.
+func expand(alias *dns.CNAME, asked string, v *blocklist.Verdict) bool {
+	rest, wildcard := strings.CutPrefix(alias.Target, "*.")
+	if !wildcard {
+		return true
+	}
+	matched := asked
+	switch {
+	case v.Name != nil:
+		matched = dns.Fqdn(format.Text(v.Name))
+	case v.Match == blocklist.MatchResponseIP && len(v.Chain) > 0:
+		matched = dns.Fqdn(format.Text(lastName(v.Chain)))
+	}
+	alias.Target = strings.TrimPrefix(matched+rest, ".") // before the root stands nothing
+	_, ok := packName(alias.Target)
+	return ok
+}
+
+// lastName is the last of several wire names, one after the other.
+func lastName(names []byte) []byte {
+	for {
+		n := wire.NameLen(names)
+		if n == 0 || n == len(names) {
+			return names
+		}
+		names = names[n:]
+	}
 }
 
 // localRecords are the records of the deciding rule that answer q, and its

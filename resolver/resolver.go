@@ -30,6 +30,9 @@ type Options struct {
 	Forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
 	TTL      TTLBounds
 	NAT64    []netip.Prefix // AAAA answers in these, and in 64:ff9b::/96, are judged by their IPv4 address too
+	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
+	// does not wait. Nil: there are no zones that are transferred.
+	Notified func(msg []byte, from netip.AddrPort) []byte
 	Logger   *zap.Logger
 }
 
@@ -47,6 +50,7 @@ type Resolver struct {
 	forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
 	ttl      TTLBounds
 	nat64    NAT64
+	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
 	connections     atomic.Int64 // open TCP connections
@@ -61,7 +65,7 @@ type Resolver struct {
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward,
-		ttl: o.TTL, nat64: NewNAT64(o.NAT64), log: o.Logger,
+		ttl: o.TTL, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 		connectionLimit: connectionLimit(),
 	}
 	r.Configure(o.Settings)
@@ -98,13 +102,13 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 		r.observe(q, p, &v, answer)
 		return answer
 	}
-	if v.Decision != blocklist.Allow && (v.Decision != blocklist.None || e.Clean.Load() != p.Serial()) {
+	if v.Decision != blocklist.Allow && (v.Decision != blocklist.None || !p.IsClean(e.Clean.Load(), &v)) {
 		p.JudgeAnswer(e.Names, e.NameKinds, e.Addrs, now, &v)
 		if enforced(q, &v) {
 			return r.enforce(q, s, p, &v, dst)
 		}
 		if v.Decision == blocklist.None {
-			e.Clean.Store(p.Serial())
+			e.Clean.Store(p.Clean(e.Clean.Load(), &v))
 		}
 	}
 	answer := r.cached(q, e, dst)

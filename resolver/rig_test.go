@@ -68,7 +68,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	k.journal, err = hits.Open(hits.Options{Dir: k.dir, QueueLength: cmp.Or(o.queue, 1024), RunWriter: runWriter})
 	check(t, err)
-	k.lists, err = blocklist.Open(blocklist.Options{Specs: o.specs, DefaultAction: cmp.Or(o.action, format.Sinkhole)})
+	k.lists, err = blocklist.Open(blocklist.Options{Configuration: blocklist.Configuration{Specs: o.specs, DefaultAction: cmp.Or(o.action, format.Sinkhole)}})
 	check(t, err)
 	update := k.lists.LastUpdate()
 	check(t, update.Err())

@@ -110,7 +110,7 @@ func (t tcpReader) ReadTCP(c net.Conn, wait time.Duration) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	reply, ok := t.resolver.admits(addrPort(c.RemoteAddr()).Addr(), query)
+	reply, ok := t.resolver.admits(addrPort(c.RemoteAddr()), query)
 	if ok {
 		return query[:min(len(query), maxQuery)], nil
 	}

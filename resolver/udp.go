@@ -77,7 +77,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		if p.wildcard {
 			p.from.destination(p.oob[:oobn], p.local.Port())
 		}
-		reply, ok := p.resolver.admits(p.from.remote.Addr(), b[:n])
+		reply, ok := p.resolver.admits(p.from.remote, b[:n])
 		handled := !ok
 		if ok {
 			reply, handled = p.prompt.answer(b[:n], &p.from)

@@ -138,6 +138,9 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	z.resolve(m, question)
 	if opt := q.IsEdns0(); opt != nil {
 		m.SetEdns0(1232, opt.Do())
+		if opt.Do() {
+			z.sign(m)
+		}
 	}
 	for _, word := range z.directives[question.Name+" "+dns.TypeToString[question.Qtype]] {
 		switch key, value, _ := strings.Cut(word, "="); key {
@@ -193,8 +196,28 @@ func (z *zone) resolve(m *dns.Msg, q dns.Question) {
 	}
 }
 
-// find gives the records of a type at a name, or else its CNAME.
+// find gives the records of a type at a name, or else its CNAME, or else those
+// of the wildcard that covers it (RFC 4592).
 func (z *zone) find(name string, typ uint16) (found []dns.RR, exists bool) {
+	if found, exists = z.at(name, typ); exists {
+		return found, true
+	}
+	for at, end := dns.NextLabel(name, 0); !end; at, end = dns.NextLabel(name, at) {
+		if _, encloses := z.at(name[at:], typ); !encloses {
+			continue
+		}
+		found, exists = z.at("*."+name[at:], typ)
+		for i, rr := range found {
+			found[i] = dns.Copy(rr)
+			found[i].Header().Name = name
+		}
+		break
+	}
+	return found, exists
+}
+
+// at gives the records of a type that stand at a name, or else its CNAME.
+func (z *zone) at(name string, typ uint16) (found []dns.RR, exists bool) {
 	var alias []dns.RR
 	for _, rr := range z.records {
 		h := rr.Header()
@@ -204,6 +227,7 @@ func (z *zone) find(name string, typ uint16) (found []dns.RR, exists bool) {
 		case owner != name && h.Rrtype == dns.TypeDNAME && dns.IsSubDomain(owner, name):
 			target := strings.TrimSuffix(name, owner) + rr.(*dns.DNAME).Target
 			alias = []dns.RR{rr, &dns.CNAME{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: h.Ttl}, Target: target}}
+			exists = true
 		case owner != name:
 		case h.Rrtype == typ || typ == dns.TypeANY:
 			found = append(found, rr)
@@ -215,6 +239,18 @@ func (z *zone) find(name string, typ uint16) (found []dns.RR, exists bool) {
 		return found, true
 	}
 	return alias, exists
+}
+
+// sign adds the signatures of the answer, as far as the zone has them.
+func (z *zone) sign(m *dns.Msg) {
+	for _, rr := range m.Answer {
+		signatures, _ := z.find(dns.CanonicalName(rr.Header().Name), dns.TypeRRSIG)
+		for _, signature := range signatures {
+			if s, ok := signature.(*dns.RRSIG); ok && s.TypeCovered == rr.Header().Rrtype && !slices.Contains(m.Answer, signature) {
+				m.Answer = append(m.Answer, signature)
+			}
+		}
+	}
 }
 
 // addHints adds the addresses of the targets of MX and SRV records.

@@ -29,7 +29,14 @@ type Content struct {
 	last byte   // of them
 	sum  string // the digest, once all is read
 	err  error  // sticky: how reading ended
+
+	want    string // the digest that is expected; empty: any
+	damaged func() // called once if it is another
 }
+
+// expect has reading end in ErrDamaged, and damaged called, if the file on disk
+// has another digest.
+func (c *Content) expect(digest string, damaged func()) { c.want, c.damaged = digest, damaged }
 
 // Open opens the list at path, symbolic links followed. Only a regular file is
 // opened; it never waits for the other end of a FIFO. gzip and zstd are told by
@@ -77,10 +84,34 @@ func (c *Content) Read(p []byte) (int, error) {
 			"if the list is meant to be so, store it uncompressed", c.path, size(c.disk.read), size(c.read), c.limits.Ratio)
 	case errors.Is(err, io.EOF):
 		c.sum, c.err = c.disk.digest(), io.EOF
+		if damage := c.check(); damage != nil {
+			c.sum, c.err = "", damage
+		}
 	case err != nil:
 		c.err = c.explain(err)
+		if damage := c.check(); damage != nil {
+			c.err = damage
+		}
 	}
 	return n, c.err
+}
+
+// check compares the digest of the file with the one that is expected, if any,
+// once. What was not read of it yet is read for that.
+func (c *Content) check() error {
+	if c.want == "" {
+		return nil
+	}
+	want := c.want
+	c.want = ""
+	if _, err := io.Copy(io.Discard, c.disk); err != nil {
+		return c.explain(err)
+	}
+	if c.disk.digest() == want {
+		return nil
+	}
+	c.damaged()
+	return fmt.Errorf("%s: %w: its digest is %s, expected %s as it was written: it is not used, and fetched again", c.path, ErrDamaged, c.disk.digest(), want)
 }
 
 // Close releases the file. Digest, Changed and State stay usable.
@@ -88,8 +119,9 @@ func (c *Content) Close() error {
 	if errors.Is(c.err, fs.ErrClosed) {
 		return nil
 	}
+	damage := c.check() // whoever ended reading early may have met the damage
 	c.err = fmt.Errorf("%s: %w", c.path, fs.ErrClosed)
-	return errors.Join(c.text.Close(), c.file.Close())
+	return errors.Join(damage, c.text.Close(), c.file.Close())
 }
 
 // Digest is "sha256:" and the hexadecimal SHA-256 of the bytes as they are on

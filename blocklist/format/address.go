@@ -29,6 +29,9 @@ func parseAddr(text []byte) (netip.Addr, bool) {
 	return addr.Unmap(), true
 }
 
+// hostPrefix is the prefix of one address.
+func hostPrefix(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }
+
 // parseIPv4 takes no leading zeros: some read them as octal.
 func parseIPv4(text []byte) (netip.Addr, bool) {
 	var octets [4]byte

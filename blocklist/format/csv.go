@@ -151,14 +151,7 @@ func (t *table) fill(ind *Indicator) (csvColumn, problem) {
 	if p := e.contradicts(kind); p.is() {
 		return colIndicator, p
 	}
-	switch {
-	case e.prefix.IsValid():
-		ind.Trigger, ind.Prefix = ResponseIP, e.prefix
-	case e.wildcard:
-		ind.Name, ind.Scope = e.name, Subtree
-	default:
-		ind.Name, ind.Scope = e.name, t.scope
-	}
+	e.fill(ind, t.scope)
 	return t.fillContext(ind)
 }
 
@@ -203,8 +196,7 @@ const (
 	typeName = 1 << iota
 	typeIPv4
 	typeIPv6
-	typeURL
-	typeAny = typeName | typeIPv4 | typeIPv6 | typeURL
+	typeAny = typeName | typeIPv4 | typeIPv6 // a URL's host is any of them
 )
 
 func typesOf(word []byte) int {
@@ -236,7 +228,7 @@ func knownType(word []byte) problem {
 	if typesOf(word) != 0 {
 		return problem{}
 	}
-	return refused("an indicator of a type that DNS does not show, expected domain, hostname, ipv4, ipv6, ip, cidr, url or ip:port")
+	return notApplicable("an indicator of a type that DNS does not show, expected domain, hostname, ipv4, ipv6, ip, cidr, url or ip:port")
 }
 
 func (e *entry) contradicts(word []byte) problem {
@@ -245,9 +237,6 @@ func (e *entry) contradicts(word []byte) problem {
 		is = typeIPv4
 	} else if addr.Is6() {
 		is = typeIPv6
-	}
-	if e.url {
-		is |= typeURL
 	}
 	if types := typesOf(word); types&is != is {
 		return malformed("a value that contradicts its type %q, expected one of that type", printable(word))

@@ -8,17 +8,10 @@ import (
 	"strings"
 )
 
-// The notations that are known by sight but not read.
+// What is known by sight but not read.
 const (
-	kindAdblock   Kind = "adblock"
-	kindDnsmasq   Kind = "dnsmasq"
-	kindUnbound   Kind = "unbound"
-	kindBIND      Kind = "BIND zone"
-	kindDnscrypt  Kind = "dnscrypt pattern"
-	kindSuricata  Kind = "Suricata rule"
-	kindThreatFox Kind = "ThreatFox CSV"
-	kindURLhaus   Kind = "URLhaus CSV"
-	kindForeign   Kind = "CSV"
+	kindForeign Kind = "CSV"
+	kindJSON    Kind = "JSON"
 )
 
 var errSeparator = errors.New("CSV fields separated by semicolons or tabs, but the separator must be a comma: export the list with commas")
@@ -38,9 +31,10 @@ func errForeign(columns [][]byte) error {
 }
 
 // look judges the head of a list, maxLine octets from its first line that is
-// no comment, and leaves the stream at that line. An error is the stream's, or
-// content that is no list in any notation. The kind is Auto where nothing but comments came,
-// empty where none was recognized.
+// no comment, and leaves the stream at that line; a ThreatFox or URLhaus CSV it
+// leaves at the comment that is its header. An error is the stream's, or
+// content that is no list in any notation. The kind is Auto where nothing but
+// comments came, empty where none was recognized.
 func look(in *lines) (Kind, error) {
 	if len(in.window(1)) == 0 {
 		if in.err != nil {
@@ -54,7 +48,9 @@ func look(in *lines) (Kind, error) {
 	if err := notText(in.window(4)); err != nil {
 		return "", err
 	}
-	commented := skipComments(in)
+	if kind := skipComments(in); kind != "" {
+		return kind, nil
+	}
 	head := in.window(maxLine)
 	if len(head) == 0 {
 		return Auto, nil
@@ -62,14 +58,14 @@ func look(in *lines) (Kind, error) {
 	if err := notList(head); err != nil {
 		return "", &Error{Line: in.read + 1, Err: err}
 	}
+	if isJSON(head) {
+		return kindOfJSON(head), nil
+	}
 	first, _, _ := bytes.Cut(head, []byte{'\n'})
 	if isOtherwiseSeparated(first) {
 		return "", &Error{Line: in.read + 1, Err: errSeparator}
 	}
-	switch {
-	case commented != "":
-		return commented, nil
-	case bytes.IndexByte(first, ',') >= 0 || isHeader(first):
+	if bytes.IndexByte(first, ',') >= 0 || isHeader(first) {
 		if kind := kindOfHeader(first); kind != "" {
 			return kind, nil
 		}
@@ -77,22 +73,35 @@ func look(in *lines) (Kind, error) {
 	return vote(head), nil
 }
 
-// readable says whether a kind can be read.
-func readable(seen Kind, in *lines) error {
-	switch seen {
-	case Auto, Domains, Hosts, RPZ, CSV:
+// readable says whether a list that looks like the one kind can be read as the
+// other, which is Auto unless the configuration names one.
+func readable(seen, wanted Kind, in *lines) error {
+	switch {
+	case seen == kindJSON && wanted == Auto, !isJSONKind(wanted) && wanted != Auto && isJSON(in.window(maxLine)):
+		what := string(kindJSON)
+		if seen != kindJSON {
+			what = string(seen) + " (JSON)"
+		}
+		return &Error{Line: in.read + 1, Err: fmt.Errorf("a %s document, expected a list in the notation %s", what, wantedKinds(wanted))}
+	case wanted != Auto:
 		return nil
-	case "":
+	case seen == "":
 		return unrecognized(in)
-	case kindForeign:
+	case seen == kindForeign:
 		first, _, _ := bytes.Cut(in.window(maxLine), []byte{'\n'})
 		if bytes.IndexByte(first, ',') < 0 && bytes.IndexByte(first, ';') >= 0 {
 			return &Error{Line: in.read + 1, Err: errSeparator}
 		}
 		return &Error{Line: in.read + 1, Err: errForeign(bytes.Split(first, []byte{','}))}
 	}
-	return fmt.Errorf("this is a list in the %s notation, which this version does not read yet, expected %s, %s, %s or %s",
-		seen, Domains, Hosts, RPZ, CSV)
+	return nil
+}
+
+func wantedKinds(wanted Kind) string {
+	if wanted == Auto {
+		return knownKinds()
+	}
+	return string(wanted)
 }
 
 // unrecognized names the first line of the head that is in no notation.
@@ -113,25 +122,25 @@ func unrecognized(in *lines) error {
 			at, strange = number, text
 		}
 	}
-	return &Error{Line: at, Err: fmt.Errorf("unrecognized content (%q), %d of %d lines looked at fit: expected a list in the notation %s, %s, %s or %s; if it is in one of them, name that as its format",
-		printable(strange), fit, all, Domains, Hosts, RPZ, CSV)}
+	return &Error{Line: at, Err: fmt.Errorf("unrecognized content (%q), %d of %d lines looked at fit: expected a list in the notation %s; if it is in one of them, name that as its format",
+		printable(strange), fit, all, knownKinds())}
 }
 
 // skipComments reads over comments and blank lines. Some CSV have their header
-// in a comment: then it says whose.
+// in a comment: it stops there and says whose.
 func skipComments(in *lines) Kind {
-	var header Kind
 	for {
 		head := in.window(maxLine)
 		line, _, _ := bytes.Cut(head, []byte{'\n'})
-		if len(head) == 0 || len(trim(line)) > 0 && !isComment(trim(line)) {
-			return header
+		text := trim(line)
+		if len(head) == 0 || len(text) > 0 && !isComment(text) || isCosmetic(text) {
+			return ""
 		}
-		if kind := kindOfHeader(line); kind == kindThreatFox || kind == kindURLhaus {
-			header = kind
+		if kind := kindOfHeader(line); kind == ThreatFox || kind == URLhaus {
+			return kind
 		}
 		if _, _, ok := in.next(); !ok {
-			return header
+			return ""
 		}
 	}
 }
@@ -152,34 +161,32 @@ func notText(head []byte) error {
 	return nil
 }
 
-// notList knows the pages and documents that stand in a list's place.
+// notList knows the pages that stand in a list's place.
 func notList(head []byte) error {
-	head = trim(head)
-	switch {
-	case len(head) == 0:
-		return nil
-	case head[0] == '<':
+	if head = trim(head); len(head) > 0 && head[0] == '<' {
 		return errors.New("an HTML or XML page, expected a list: it may be an error or login page; download the list again, and look where it comes from")
-	case head[0] == '{' || head[0] == '[' && isJSONArray(head):
-		what := "JSON"
-		switch {
-		case bytes.Contains(head, []byte(`"bundle"`)), bytes.Contains(head, []byte(`"spec_version"`)):
-			what = "STIX (JSON)"
-		case bytes.Contains(head, []byte(`"Event"`)), bytes.Contains(head, []byte(`"to_ids"`)):
-			what = "MISP (JSON)"
-		case bytes.Contains(head, []byte(`"ioc_value"`)), bytes.Contains(head, []byte(`"ioc"`)):
-			what = "ThreatFox (JSON)"
-		}
-		return fmt.Errorf("a %s document, which this version does not read yet, expected a list in the notation %s, %s, %s or %s",
-			what, Domains, Hosts, RPZ, CSV)
 	}
 	return nil
 }
 
-// isJSONArray tells an array from [2001:db8::1]:443 and [Adblock Plus].
-func isJSONArray(head []byte) bool {
+// isJSON tells a JSON document from [2001:db8::1]:443 and [Adblock Plus].
+func isJSON(head []byte) bool {
+	head = trim(head)
+	if len(head) == 0 || head[0] == '{' {
+		return len(head) > 0
+	}
 	rest := trim(head[1:])
-	return len(rest) == 0 || bytes.IndexByte([]byte(`{["]`), rest[0]) >= 0
+	return head[0] == '[' && (len(rest) == 0 || bytes.IndexByte([]byte(`{["]`), rest[0]) >= 0)
+}
+
+// isJSONKind says whether a kind is written as JSON, ThreatFox and URLhaus
+// being CSV too.
+func isJSONKind(kind Kind) bool {
+	switch kind {
+	case STIX, MISP, ThreatFox, URLhaus, kindJSON:
+		return true
+	}
+	return false
 }
 
 // vote takes the notation of most lines.
@@ -197,7 +204,7 @@ func vote(head []byte) Kind {
 		}
 	}
 	best := Domains
-	for _, kind := range [...]Kind{Hosts, RPZ, kindAdblock, kindDnsmasq, kindUnbound, kindBIND, kindDnscrypt, kindSuricata, kindForeign, ""} {
+	for _, kind := range [...]Kind{Hosts, RPZ, Adblock, Dnsmasq, Unbound, BIND, Dnscrypt, Suricata, kindForeign, ""} {
 		if votes[kind] > votes[best] {
 			best = kind
 		}
@@ -205,21 +212,26 @@ func vote(head []byte) Kind {
 	return best
 }
 
+// isCosmetic knows the rules of adblock lists that hide parts of all pages,
+// which begin as comments elsewhere do.
+func isCosmetic(text []byte) bool {
+	for _, mark := range [...]string{"##", "#@#", "#?#", "#$#", "#%#"} {
+		rest, ok := bytes.CutPrefix(text, []byte(mark))
+		if ok && len(rest) > 1 && rest[0] == '#' {
+			rest = rest[1:] // ###id
+		}
+		if ok && len(rest) > 0 && rest[0] != '#' && !isSpace(rest[0]) {
+			return true
+		}
+	}
+	return false
+}
+
 // kindOfLine is the notation that a line looks like; certain where no other
 // notation has such a line.
 func kindOfLine(text []byte) (kind Kind, certain bool) {
-	for _, start := range [...]struct {
-		prefix string
-		kind   Kind
-	}{
-		{"||", kindAdblock}, {"@@", kindAdblock}, {"[Adblock", kindAdblock},
-		{"address=/", kindDnsmasq}, {"server=/", kindDnsmasq}, {"local=/", kindDnsmasq},
-		{"local-zone:", kindUnbound}, {"local-data:", kindUnbound}, {"server:", kindUnbound},
-		{`zone "`, kindBIND}, {"alert ", kindSuricata}, {"=", kindDnscrypt},
-	} {
-		if bytes.HasPrefix(text, []byte(start.prefix)) {
-			return start.kind, false
-		}
+	if kind, certain := kindOfStart(text); kind != "" {
+		return kind, certain
 	}
 	first, rest := field(text)
 	if first[0] == '$' {
@@ -227,6 +239,9 @@ func kindOfLine(text []byte) (kind Kind, certain bool) {
 		case "$ORIGIN", "$TTL", "$INCLUDE", "$GENERATE":
 			return RPZ, true
 		}
+	}
+	if hasCosmetic(text) || text[len(text)-1] == '^' {
+		return Adblock, false
 	}
 	second, _ := field(rest)
 	if len(second) == 0 {
@@ -242,8 +257,37 @@ func kindOfLine(text []byte) (kind Kind, certain bool) {
 	switch {
 	case isHostsAddress(first):
 		return Hosts, false
+	case second[0] == '@' && kindOfEntry(first) != "":
+		return Dnscrypt, false
 	case bytes.IndexByte(text, ',') >= 0:
 		return kindForeign, false
+	}
+	return "", false
+}
+
+// kindOfStart knows notations by how their lines begin.
+func kindOfStart(text []byte) (kind Kind, certain bool) {
+	switch c := text[0]; {
+	case '0' <= c && c <= '9':
+		return "", false // a name or an address
+	case c == '[' && isAdblockHeader(text):
+		return Adblock, true
+	case c == '}':
+		return BIND, false
+	}
+	for _, start := range [...]struct {
+		prefix string
+		kind   Kind
+	}{
+		{"||", Adblock}, {"@@", Adblock},
+		{"address=/", Dnsmasq}, {"server=/", Dnsmasq}, {"local=/", Dnsmasq}, {"bogus-nxdomain=", Dnsmasq},
+		{"local-zone:", Unbound}, {"local-data:", Unbound}, {"local-data-ptr:", Unbound}, {"server:", Unbound},
+		{`zone "`, BIND}, {"type ", BIND}, {"file \"", BIND}, {"notify ", BIND}, {"allow-", BIND}, {"check-names ", BIND},
+		{"alert ", Suricata}, {"=", Dnscrypt},
+	} {
+		if bytes.HasPrefix(text, []byte(start.prefix)) && (start.kind != BIND || bytes.ContainsAny(text, `";{`)) {
+			return start.kind, false
+		}
 	}
 	return "", false
 }
@@ -255,7 +299,7 @@ func kindOfEntry(text []byte) Kind {
 	case bytes.ContainsAny(text, ",;"):
 		return kindForeign
 	case bytes.IndexByte(text, '*') >= 0 && isPattern(text) && !bytes.ContainsAny(text, `\^$(|[/`):
-		return kindDnscrypt
+		return Dnscrypt
 	case bytes.ContainsAny(bytes.TrimRight(text, "."), ".:/"):
 		return Domains
 	}
@@ -268,9 +312,8 @@ func recordType(text []byte) string {
 	for at := 0; at < 4 && len(text) > 0; at++ {
 		var part []byte
 		part, text = field(text)
-		switch name := string(bytes.ToUpper(part)); name {
-		case "SOA", "NS", "CNAME", "A", "AAAA", "TXT", "MX":
-			if len(trim(text)) > 0 {
+		for _, name := range [...]string{"SOA", "NS", "CNAME", "A", "AAAA", "TXT", "MX"} {
+			if len(part) == len(name) && strings.EqualFold(string(part), name) && len(trim(text)) > 0 {
 				return name
 			}
 		}
@@ -288,9 +331,9 @@ func kindOfHeader(line []byte) Kind {
 	case has["indicator"]:
 		return CSV
 	case has["ioc_value"]:
-		return kindThreatFox
+		return ThreatFox
 	case has["dateadded"] && has["url"]:
-		return kindURLhaus
+		return URLhaus
 	}
 	return ""
 }

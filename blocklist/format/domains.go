@@ -3,16 +3,16 @@ package format
 import "iter"
 
 // readDomains reads a list of one entry a line: a name, *.name, an address, a
-// prefix, a URL without a path, each with an optional port.
+// prefix, a URL, each with an optional port.
 func readDomains(in *lines, out *sink, scope Scope) {
 	scratch := make([]byte, 0, 2*maxName)
 	for line := range wholeLines(in, out) {
-		text := content(line)
-		if len(text) == 0 {
+		if wire, ok := plainName(scratch, line); ok {
+			putName(out, in.read, wire, scope)
 			continue
 		}
-		if wire, ok := plainName(scratch, text); ok {
-			putName(out, in.read, wire, scope)
+		text := content(line)
+		if len(text) == 0 {
 			continue
 		}
 		at := column(line, text)
@@ -45,16 +45,21 @@ func wholeLines(in *lines, out *sink) iter.Seq[[]byte] {
 
 // put emits the entry with nothing but what the entry itself says.
 func (e *entry) put(out *sink, line int, scope Scope) {
-	if e.prefix.IsValid() {
-		ind := out.indicator(line)
+	e.fill(out.indicator(line), scope)
+	out.put()
+}
+
+// fill says what the entry is about.
+func (e *entry) fill(ind *Indicator, scope Scope) {
+	ind.FromURL = e.path
+	switch {
+	case e.prefix.IsValid():
 		ind.Trigger, ind.Prefix = ResponseIP, e.prefix
-		out.put()
-		return
+	case e.wildcard:
+		ind.Name, ind.Scope = e.name, Subtree
+	default:
+		ind.Name, ind.Scope = e.name, scope
 	}
-	if e.wildcard {
-		scope = Subtree
-	}
-	putName(out, line, e.name, scope)
 }
 
 func putName(out *sink, line int, wire []byte, scope Scope) {

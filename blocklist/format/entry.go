@@ -3,6 +3,7 @@ package format
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"unicode"
 )
 
@@ -13,17 +14,20 @@ type entry struct {
 	prefix   netip.Prefix // valid for an address
 	wildcard bool         // written "*.name" or ".name"
 	url      bool         // written with a scheme
+	path     bool         // written with a path, a query or a fragment
 	port     bool         // written with a port
 	cidr     bool         // written with a prefix length
 }
 
 // The reasons for which well-formed entries are left out.
 const (
-	reasonPath    = "a URL with a path: its host may be innocent, so it is not blocked whole; list the host alone if it is meant"
+	reasonSlash   = "an address before a number between slashes, which may be a path or a prefix; write the prefix without the last slash, or the address alone"
 	reasonNoHost  = "a path or pattern without a host, which DNS never sees"
 	reasonLogin   = "a URL with credentials before its host; list the host alone if it is meant"
 	reasonPattern = "a pattern or regular expression, expected a name, *.name, an address or a prefix"
 	reasonWildIP  = "an address written as a wildcard; list the address alone if it is meant"
+	reasonAddress = "an address where this notation has names; list addresses one a line, without a name"
+	reasonRoot    = "the root, which would block all names"
 	reasonSingle  = "a single label, which would block a whole top-level domain; write it as RPZ if that is meant"
 	reasonNumber  = "a name whose last label is a number is neither in the public DNS nor an address in plain form"
 	reasonOnion   = "an .onion name, which is not in the DNS"
@@ -33,6 +37,9 @@ const (
 // result is appended to scratch.
 func readEntry(scratch, text []byte) (entry, problem) {
 	var e entry
+	if len(text) > 0 && text[0] == '/' {
+		return e, refused(reasonNoHost) // white space within it or not
+	}
 	if blank := bytes.IndexFunc(text, unicode.IsSpace); blank >= 0 {
 		p := malformed("white space within an entry, expected one name, address or URL")
 		p.at = blank
@@ -53,7 +60,7 @@ func readEntry(scratch, text []byte) (entry, problem) {
 	} else if bytes.HasPrefix(host, []byte("*.")) {
 		host, e.wildcard = host[2:], true
 	}
-	if e.wildcard && (e.url || e.port) {
+	if e.wildcard && (e.url || e.port || e.path) {
 		return e, refused(reasonPattern)
 	}
 	if _, ok := parseIPv4(host); ok {
@@ -63,18 +70,18 @@ func readEntry(scratch, text []byte) (entry, problem) {
 	return e, p
 }
 
-// stripURL takes off the scheme and an empty path, and reads a prefix length,
-// which looks like a path.
+// stripURL takes off scheme and path, and reads a prefix length, which looks
+// like a path.
 func (e *entry) stripURL(text []byte) (host []byte, p problem) {
 	if host, p = e.stripScheme(text); p.is() {
 		return nil, p
 	}
-	if len(host) == 0 || host[0] == '/' {
-		return nil, refused(reasonNoHost)
-	}
 	tail := []byte(nil)
 	if i := bytes.IndexAny(host, "/?#"); i >= 0 {
 		host, tail = host[:i], host[i:]
+	}
+	if len(host) == 0 {
+		return nil, refused(reasonNoHost)
 	}
 	if p := e.notHost(host); p.is() {
 		return nil, p
@@ -82,13 +89,17 @@ func (e *entry) stripURL(text []byte) (host []byte, p problem) {
 	if len(tail) == 0 || len(tail) == 1 && tail[0] == '/' {
 		return host, problem{}
 	}
-	if addr, ok := parseAddr(host); ok && !e.url && len(tail) > 1 && digitsOnly(tail[1:]) {
+	if addr, ok := parseAddr(host); ok && !e.url && tail[0] == '/' && digitsOnly(bytes.TrimRight(tail[1:], "/")) {
+		if tail[len(tail)-1] == '/' {
+			return nil, refused(reasonSlash)
+		}
 		e.cidr = true
 		mapped := addr.Is4() && bytes.IndexByte(host, ':') >= 0
 		e.prefix, p = parsePrefix(addr, mapped, tail[1:])
 		return host, p
 	}
-	return nil, refused(reasonPath)
+	e.path = true
+	return host, problem{}
 }
 
 func (e *entry) stripScheme(text []byte) ([]byte, problem) {
@@ -175,6 +186,35 @@ func (e *entry) stripPort(host []byte) ([]byte, problem) {
 	return host, problem{}
 }
 
+// readName reads a name where a notation has names only, "*." or a dot before
+// it for the name and all below it.
+func readName(scratch, text []byte) (entry, problem) {
+	var e entry
+	var ok bool
+	if e.name, ok = plainName(scratch, text); ok {
+		return e, problem{}
+	}
+	if len(text) == 1 && text[0] == '.' {
+		return e, refused(reasonRoot)
+	}
+	if _, ok := parseAddr(text); ok {
+		return e, refused(reasonAddress)
+	}
+	if len(text) > 0 && text[0] == '.' {
+		text, e.wildcard = text[1:], true
+	} else if bytes.HasPrefix(text, []byte("*.")) {
+		text, e.wildcard = text[2:], true
+	}
+	if _, ok := parseIPv4(text); ok {
+		return e, refused(reasonWildIP)
+	}
+	p := e.notHost(text)
+	if !p.is() {
+		e.name, p = listName(scratch, text)
+	}
+	return e, p
+}
+
 // listName reads a name as lists that block may contain it: the letters,
 // digits, hyphens and underscores of host names, two labels at the least, and
 // a place in the public DNS.
@@ -236,39 +276,51 @@ func plainName(scratch, text []byte) ([]byte, bool) {
 	if n := len(text); n > 0 && text[n-1] == '.' {
 		text = text[:n-1]
 	}
-	if len(text) == 0 || len(text) > maxName-2 {
-		return nil, false
-	}
-	wire := append(scratch, 0)
-	label := len(scratch)
-	start := label
-	for _, c := range text {
-		if c == '.' {
-			n := len(wire) - label - 1
-			if n == 0 || n > maxLabel {
-				return nil, false
-			}
-			wire[label] = byte(n)
-			label = len(wire)
-			wire = append(wire, 0)
-			continue
-		}
-		c = nameByte[c]
-		if c == 0 {
-			return nil, false
-		}
-		wire = append(wire, c)
-	}
-	n := len(wire) - label - 1
-	if n == 0 || n > maxLabel || label == start {
+	wire, last, ok := appendLabels(scratch, text)
+	if !ok || last == len(scratch) {
 		return nil, false
 	}
 	// What begins with a digit may be a number, what is five octets "onion".
-	if isDigit(wire[label+1]) || n == len("onion") && wire[label+1] == 'o' {
+	if first := wire[last+1]; isDigit(first) || first == 'o' && wire[last] == byte(len("onion")) {
 		return nil, false
 	}
-	wire[label] = byte(n)
 	return append(wire, 0), true
+}
+
+// appendLabels appends the labels of a host name, in lower case and each behind
+// its length, without the root. It returns where the last one begins. What it
+// does not take (ok is false) may still be a name.
+func appendLabels(to, text []byte) (wire []byte, last int, ok bool) {
+	if len(text) == 0 || len(text) > maxName-2 {
+		return to, 0, false
+	}
+	// Each octet of the text is one of the wire form, moved by one; the dots are
+	// the lengths.
+	start := len(to)
+	if cap(to)-start < len(text)+2 {
+		to = slices.Grow(to, len(text)+2)
+	}
+	wire = to[:start+1+len(text)]
+	label := wire[start:]
+	n := 0
+	for i, c := range text {
+		if c = nameByte[c]; c != 0 {
+			n++
+			label[1+i] = c
+			continue
+		}
+		if text[i] != '.' || n == 0 || n > maxLabel {
+			return to, 0, false
+		}
+		label[i-n] = byte(n)
+		n = 0
+	}
+	if n == 0 || n > maxLabel {
+		return to, 0, false
+	}
+	last = start + len(text) - n
+	wire[last] = byte(n)
+	return wire, last, true
 }
 
 // lastLabel is the last label of a name, and how many there are.

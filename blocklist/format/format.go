@@ -1,8 +1,10 @@
 package format
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Kind is a notation in which a list is written.
@@ -10,20 +12,51 @@ type Kind string
 
 // The notations that are read. Auto leaves the choice to the content.
 const (
-	Auto    Kind = "auto"
-	Domains Kind = "domains"
-	Hosts   Kind = "hosts"
-	RPZ     Kind = "rpz"
-	CSV     Kind = "csv"
+	Auto      Kind = "auto"
+	Domains   Kind = "domains"
+	Hosts     Kind = "hosts"
+	Adblock   Kind = "adblock"
+	Dnsmasq   Kind = "dnsmasq"
+	Unbound   Kind = "unbound"
+	BIND      Kind = "bind"
+	Dnscrypt  Kind = "dnscrypt"
+	RPZ       Kind = "rpz"
+	CSV       Kind = "csv"
+	STIX      Kind = "stix"
+	MISP      Kind = "misp"
+	ThreatFox Kind = "threatfox"
+	URLhaus   Kind = "urlhaus"
+	Suricata  Kind = "suricata"
 )
+
+// kinds are the notations that are read, as messages name them.
+func kinds() []Kind {
+	return []Kind{Domains, Hosts, Adblock, Dnsmasq, Unbound, BIND, Dnscrypt, RPZ, CSV, STIX, MISP, ThreatFox, URLhaus, Suricata}
+}
+
+// knownKinds is a list of kinds for a sentence, with "or" before the last.
+func knownKinds() string {
+	all := kinds()
+	var b strings.Builder
+	for i, kind := range all {
+		switch {
+		case i == len(all)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(kind))
+	}
+	return b.String()
+}
 
 // Options says how a list is to be read.
 type Options struct {
 	// Kind is the notation; empty is Auto.
 	Kind Kind
 	// Match is "subtree", "exact" or empty for what the notation means: exact
-	// for hosts, subtree for domains and CSV. An entry that states its scope
-	// itself ("*.name", ".name", every RPZ record) keeps it.
+	// for hosts, subtree for most others. An entry that states its scope itself
+	// ("*.name", ".name", every RPZ record, "||name^") keeps it.
 	Match string
 }
 
@@ -34,8 +67,9 @@ type Result struct {
 	Lines int
 	// Entries counts the indicators emitted.
 	Entries int
-	// Malformed and Refused count the faults by Fault.Refused.
-	Malformed, Refused int
+	// Malformed, Refused and NotApplicable count the faults. Each fault is in one
+	// of them: what is not applicable is not counted as refused.
+	Malformed, Refused, NotApplicable int
 	// Warnings are sentences on the list as a whole.
 	Warnings []string
 	// Origin is the RPZ zone's name as far as the file tells it.
@@ -61,6 +95,10 @@ func Parse(r io.Reader, o Options, emit func(*Indicator), fault func(Fault)) (Re
 	return out.result, err
 }
 
+// ErrManifest is the error of the manifest of a MISP feed: it names events, which
+// are in the files beside it, and holds none.
+var ErrManifest = errors.New("the manifest of a MISP feed, which names events and holds none: give its address, ending in manifest.json, as the source")
+
 // Error is why a list fails as a whole, where one line of it shows that.
 type Error struct {
 	Line int // 1-based
@@ -72,7 +110,7 @@ func (e *Error) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err
 // Unwrap returns the error without its place.
 func (e *Error) Unwrap() error { return e.Err }
 
-func read(in *lines, out *sink, o Options) error {
+func read(in *lines, out *sink, o Options) error { //nolint:gocyclo // a case for each notation
 	if o.Kind == "" {
 		o.Kind = Auto
 	}
@@ -85,10 +123,10 @@ func read(in *lines, out *sink, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := readable(seen, o.Kind, in); err != nil {
+		return err
+	}
 	if o.Kind == Auto {
-		if err := readable(seen, in); err != nil {
-			return err
-		}
 		out.result.Kind = seen
 	}
 	switch out.result.Kind {
@@ -98,12 +136,32 @@ func read(in *lines, out *sink, o Options) error {
 		readDomains(in, out, scopes(Subtree))
 	case Hosts:
 		readHosts(in, out, scopes(Exact))
-	case CSV:
-		err = readCSV(in, out, scopes(Subtree))
+	case Adblock:
+		readAdblock(in, out, scopes(Exact))
+	case Dnsmasq:
+		readDnsmasq(in, out, scopes(Subtree))
+	case Unbound:
+		readUnbound(in, out, scopes(Subtree))
+	case BIND:
+		readBIND(in, out, scopes(Subtree))
+	case Dnscrypt:
+		readDnscrypt(in, out, scopes(Subtree))
+	case Suricata:
+		readSuricata(in, out, scopes(Subtree))
 	case RPZ:
 		readRPZ(in, out)
+	case CSV:
+		err = readCSV(in, out, scopes(Subtree))
+	case STIX:
+		err = readSTIX(in, out, scopes(Subtree))
+	case MISP:
+		err = readMISP(in, out, scopes(Subtree))
+	case ThreatFox:
+		err = readThreatFox(in, out, scopes(Subtree))
+	case URLhaus:
+		err = readURLhaus(in, out, scopes(Subtree))
 	default:
-		return fmt.Errorf("unknown list format %q, expected %s, %s, %s, %s or %s", o.Kind, Auto, Domains, Hosts, RPZ, CSV)
+		return fmt.Errorf("unknown list format %q, expected %s or %s", o.Kind, Auto, knownKinds())
 	}
 	if err != nil {
 		return err

@@ -19,30 +19,7 @@ func checkedParse(t *testing.T, list []byte, o Options) (emitted []Indicator, re
 			t.Fatalf("an indicator of line %d after line %d", ind.Line, line)
 		}
 		line = ind.Line
-		switch ind.Trigger {
-		case QName:
-			checkWire(t, ind.Name)
-			if ind.Prefix.IsValid() {
-				t.Fatalf("%q with the prefix %s", ind.Name, ind.Prefix)
-			}
-		case ResponseIP, ClientIP:
-			if ind.Name != nil || !ind.Prefix.IsValid() || ind.Prefix != ind.Prefix.Masked() || ind.Prefix.Addr().Is4In6() {
-				t.Fatalf("the prefix %s with the name %q", ind.Prefix, ind.Name)
-			}
-		}
-		if (ind.Action == LocalData) != (ind.Data != nil) {
-			t.Fatalf("the action %s with %d octets of data", ind.Action, len(ind.Data))
-		}
-		for off := 0; off < len(ind.Data); {
-			rr, next, err := dns.UnpackRR(ind.Data, off)
-			if err != nil || rr.Header().Name != "." || rr.Header().Class != dns.ClassINET {
-				t.Fatalf("data %x: %v, %v", ind.Data, rr, err)
-			}
-			off = next
-		}
-		if ind.Confidence < -1 || ind.Confidence > 100 {
-			t.Fatalf("confidence %d", ind.Confidence)
-		}
+		checkIndicator(t, ind)
 		kept := *ind
 		kept.Name, kept.Data = bytes.Clone(ind.Name), bytes.Clone(ind.Data)
 		emitted = append(emitted, kept)
@@ -53,8 +30,11 @@ func checkedParse(t *testing.T, list []byte, o Options) (emitted []Indicator, re
 		if faults++; f.Refused {
 			refusals++
 		}
+		if f.NotApplicable && !f.Refused {
+			t.Fatalf("%+v is not applicable and yet not refused", f)
+		}
 	})
-	if result.Entries != len(emitted) || result.Malformed+result.Refused != faults || result.Refused != refusals {
+	if result.Entries != len(emitted) || result.Malformed != faults-refusals || result.Refused+result.NotApplicable != refusals {
 		t.Fatalf("%+v does not count %d entries and %d faults", result, len(emitted), faults)
 	}
 	if newlines := bytes.Count(list, []byte{'\n'}); result.Lines > newlines+1 || err == nil && result.Lines < newlines {
@@ -62,6 +42,35 @@ func checkedParse(t *testing.T, list []byte, o Options) (emitted []Indicator, re
 	}
 	checkPlace(t, list, err)
 	return emitted, result, err
+}
+
+// checkIndicator checks what holds of any indicator.
+func checkIndicator(t *testing.T, ind *Indicator) {
+	t.Helper()
+	switch ind.Trigger {
+	case QName:
+		checkWire(t, ind.Name)
+		if ind.Prefix.IsValid() {
+			t.Fatalf("%q with the prefix %s", ind.Name, ind.Prefix)
+		}
+	case ResponseIP, ClientIP:
+		if ind.Name != nil || !ind.Prefix.IsValid() || ind.Prefix != ind.Prefix.Masked() || ind.Prefix.Addr().Is4In6() {
+			t.Fatalf("the prefix %s with the name %q", ind.Prefix, ind.Name)
+		}
+	}
+	if (ind.Action == LocalData) != (ind.Data != nil) {
+		t.Fatalf("the action %s with %d octets of data", ind.Action, len(ind.Data))
+	}
+	for off := 0; off < len(ind.Data); {
+		rr, next, err := dns.UnpackRR(ind.Data, off)
+		if err != nil || rr.Header().Name != "." || rr.Header().Class != dns.ClassINET {
+			t.Fatalf("data %x: %v, %v", ind.Data, rr, err)
+		}
+		off = next
+	}
+	if ind.Confidence < -1 || ind.Confidence > 100 {
+		t.Fatalf("confidence %d", ind.Confidence)
+	}
 }
 
 // checkPlace holds that an error names a line of the list, and that of a NUL
@@ -98,7 +107,7 @@ func FuzzAuto(f *testing.F) {
 	})
 }
 
-// FuzzDomains holds that each entry but a wildcard reads back as itself.
+// FuzzDomains holds that each entry, written plainly, reads back as itself.
 func FuzzDomains(f *testing.F) {
 	seed(f, "*.bad.example", "http://bad.example:80/", "[2001:db8::1]:443", "192.0.2.0/24 # x", "Bücher.example", "::ffff:192.0.2.1", "a.onion", "1.2.3.4.5")
 	f.Fuzz(func(t *testing.T, list []byte) {
@@ -131,6 +140,109 @@ func FuzzHosts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzAdblock holds that a rule of ||name^ says what the name says in a list of
+// names, and that nothing else is emitted than rules rendered so give again.
+func FuzzAdblock(f *testing.F) {
+	seed(f, "||bad.example^", "@@||good.example^$important", "||192.0.2.1^$all", "bad.example##.x", "|bad.example|", "||*.bad.example^", "0.0.0.0 bad.example", "[Adblock]", "||b\u00fccher.example^")
+	f.Fuzz(func(t *testing.T, list []byte) {
+		emitted, _, _ := checkedParse(t, list, Options{Kind: Adblock})
+		for i := range emitted {
+			ind := &emitted[i]
+			rule := ind.Prefix.Addr().String()
+			if ind.Trigger == QName {
+				rule = Text(ind.Name)
+			}
+			switch {
+			case ind.Trigger != QName, ind.Scope == Subtree:
+				rule = "||" + rule + "^"
+			case ind.Scope == Below:
+				rule = "||*." + rule + "^"
+			default:
+				rule = "|" + rule + "^"
+			}
+			if ind.Action == PassThru {
+				rule = "@@" + rule
+			}
+			if ind.Precedence == orderImportant {
+				rule += "$important"
+			}
+			again, _, err := checkedParse(t, []byte(rule), Options{Kind: Adblock})
+			if err != nil || len(again) != 1 || !sameRule(&again[0], ind) {
+				t.Fatalf("%q, of %+v, reads back as %+v, %v", rule, ind, again, err)
+			}
+		}
+	})
+}
+
+// FuzzConfigurations holds that each name in the configurations of other
+// resolvers is one that a list of names may hold, and that written plainly in the
+// notation it reads back as itself.
+func FuzzConfigurations(f *testing.F) {
+	kinds := []Kind{Dnsmasq, Unbound, BIND, Dnscrypt, Suricata}
+	for i, text := range []string{
+		"address=/bad.example/worse.example/#", "server=/good.example/#", "bogus-nxdomain=192.0.2.0/24",
+		"local-zone: \"bad.example\" static", "local-data: 'bad.example A 0.0.0.0'", "zone \"bad.example\" { type master; };",
+		"zone \"a.example\" IN {\n type primary; /* x\n */ };\nzone \"b.example\" {", "=bad.example", "192.0.2.*", "[2001:db8::*]", "bad.example @x",
+		"alert tls any any -> any any (msg:\"x\"; tls.sni; bsize:11; content:\"bad.example\"; sid:1;)",
+	} {
+		f.Add(uint8(i), []byte(text))
+		f.Add(uint8(i/3), []byte(text))
+	}
+	f.Fuzz(func(t *testing.T, which uint8, list []byte) {
+		kind := kinds[int(which)%len(kinds)]
+		emitted, _, _ := checkedParse(t, list, Options{Kind: kind})
+		for i := range emitted {
+			ind := &emitted[i]
+			value := ind.Prefix.String()
+			if ind.Trigger == QName {
+				value = Text(ind.Name)
+			}
+			names, _, err := checkedParse(t, []byte(value), Options{Kind: Domains})
+			if err != nil || len(names) != 1 || !bytes.Equal(names[0].Name, ind.Name) || names[0].Prefix != ind.Prefix {
+				t.Fatalf("%s %q is in a list of names %+v, %v", kind, value, names, err)
+			}
+			plain, ok := plainly(kind, ind, value)
+			if !ok {
+				continue
+			}
+			again, _, err := checkedParse(t, []byte(plain), Options{Kind: kind})
+			if err != nil || len(again) != 1 || !sameRule(&again[0], ind) {
+				t.Fatalf("%q, of %+v, reads back as %+v, %v", plain, ind, again, err)
+			}
+		}
+	})
+}
+
+// plainly writes an indicator as a line of a configuration.
+func plainly(kind Kind, ind *Indicator, value string) (string, bool) {
+	actions := map[Kind]map[Action]string{
+		Dnsmasq: {Unstated: "address=/%/", PassThru: "server=/%/#"},
+		Unbound: {Unstated: "local-zone: \"%\" static", PassThru: "local-zone: % always_transparent", Log: "local-zone: % inform"},
+		BIND:    {Unstated: "zone \"%\" { type primary; };"}, Dnscrypt: {Unstated: "%"},
+		Suricata: {Unstated: `alert dns any any -> any any (dns.query; content:"%"; sid:1;)`},
+	}
+	form, ok := actions[kind][ind.Action]
+	switch {
+	case ind.FromURL:
+		return "", false
+	case kind == Suricata && ind.Trigger == QName && ind.Scope == Exact:
+		form = `alert dns any any -> any any (dns.query; content:"%"; startswith; endswith; sid:1;)`
+	case ind.Trigger == ResponseIP && kind == Dnsmasq:
+		form = "bogus-nxdomain=%"
+	case kind == Unbound && ind.Scope == Exact:
+		form = "local-data: \"% A 0.0.0.0\""
+	case kind == Dnscrypt && ind.Trigger == QName && ind.Scope == Exact:
+		form = "=%"
+	}
+	return strings.ReplaceAll(form, "%", value), ok
+}
+
+// sameRule compares all but the lines.
+func sameRule(a, b *Indicator) bool {
+	return bytes.Equal(a.Name, b.Name) && a.Prefix == b.Prefix && a.Scope == b.Scope && a.Trigger == b.Trigger &&
+		a.Action == b.Action && a.Precedence == b.Precedence
 }
 
 func FuzzCSV(f *testing.F) {

@@ -7,9 +7,33 @@ import "bytes"
 // the file is used as such, and here the list's action says that.
 func readHosts(in *lines, out *sink, scope Scope) {
 	scratch := make([]byte, 0, 2*maxName)
+	address := make([]byte, 0, len("0.0.0.0 ")) // of the line before, and a blank
 	for line := range wholeLines(in, out) {
+		if name, ok := bytes.CutPrefix(line, address); ok && len(address) > 0 && len(name) > 0 && lower(name[0]) != 'l' {
+			if wire, ok := plainName(scratch, name); ok {
+				putName(out, in.read, wire, scope)
+				continue
+			}
+		}
+		address = append(address[:0], usualAddress(line)...)
 		readHostsLine(in.read, line, scratch, out, scope)
 	}
+}
+
+// usualAddress is the IPv4 address at the start of a line and the one octet of
+// white space behind it, as nearly all lines of a list have them alike. What
+// follows is a name to be taken without another look if it is plain, unless it
+// begins as localhost does.
+func usualAddress(line []byte) []byte {
+	for i, c := range line {
+		if c == ' ' || c == '\t' {
+			if _, ok := parseIPv4(line[:i]); ok {
+				return line[:i+1]
+			}
+			break
+		}
+	}
+	return nil
 }
 
 func readHostsLine(number int, line, scratch []byte, out *sink, scope Scope) {
@@ -37,7 +61,7 @@ func readHostsLine(number int, line, scratch []byte, out *sink, scope Scope) {
 		}
 		wire, p := listName(scratch, name)
 		if _, ok := parseAddr(name); ok {
-			p = refused("an address where hosts files have a name; list addresses one a line, without a name")
+			p = refused(reasonAddress)
 		} else if p.is() && (name[0] == '*' || isPattern(name)) {
 			p = refused(reasonPattern)
 		}

@@ -64,6 +64,14 @@ type Indicator struct {
 	Scope  Scope
 	Prefix netip.Prefix // for ResponseIP and ClientIP; masked; never 4in6
 	Action Action
+	// FromURL is true where the name is the host of a URL with a path: the host
+	// may be a broken-into legitimate site, so it is less certain than a name
+	// that the list states by itself.
+	FromURL bool
+	// Precedence orders the entries of one list above their specificity: the
+	// smaller decides. Notations in which the most specific entry decides leave it
+	// at 0; in adblock lists $important rules have 0, exceptions 1, all others 2.
+	Precedence uint8
 	// Data holds the records of RPZ local data: uncompressed wire-form RRs one
 	// after the other, each with the root name as owner (RFC 1035 section
 	// 3.2.1), to be answered under the name asked for. Nil unless Action is
@@ -89,7 +97,10 @@ type Fault struct {
 	// lower-case sentence without a final stop.
 	Reason string
 	// Refused is true for a well-formed entry that is left out on purpose (a
-	// URL with a path, a regular expression, rpz-nsip); false for a malformed
-	// line.
+	// single label, a regular expression, rpz-nsip); false for a malformed line.
 	Refused bool
+	// NotApplicable is true for those of the refused that say what DNS, or a
+	// forwarder, cannot do (a cosmetic rule, a URL rule, rpz-nsip), so that nothing
+	// is missing that anybody could mend.
+	NotApplicable bool
 }

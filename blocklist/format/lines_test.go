@@ -38,7 +38,7 @@ func (lyingReader) Read(p []byte) (int, error) { return len(p) + 1, nil }
 // TestReadErrors holds that a read error fails the list, wherever it comes.
 func TestReadErrors(t *testing.T) {
 	broken := fmt.Errorf("connection reset: %w", io.EOF) // not the end, for all that it wraps
-	for _, kind := range []Kind{Auto, Domains, Hosts, CSV, RPZ} {
+	for _, kind := range []Kind{Auto, Domains, Hosts, Adblock, Dnsmasq, Unbound, BIND, Dnscrypt, Suricata, CSV, RPZ} {
 		for _, head := range []string{"", "# x\n", "indicator\n", "bad.example\n", "0.0.0.0 bad.example\n", "@ SOA . . 1 2 3 4 5\na.example CNAME .\n", "@ SOA (", "indicator\n\"a"} {
 			reader := io.MultiReader(strings.NewReader(head), iotest.ErrReader(broken))
 			if _, err := Parse(reader, Options{Kind: kind}, func(*Indicator) {}, func(Fault) {}); !errors.Is(err, broken) {
@@ -71,7 +71,7 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // TestEndlessGarbage holds that garbage without end is given up in time.
 func TestEndlessGarbage(t *testing.T) {
-	for _, kind := range []Kind{Domains, Hosts, CSV, RPZ} {
+	for _, kind := range []Kind{Domains, Hosts, Adblock, Dnsmasq, Unbound, BIND, Dnscrypt, Suricata, CSV, RPZ} {
 		garbage := &endless{text: "? ? ?\n"}
 		list := io.MultiReader(strings.NewReader("indicator\n"), garbage)
 		result, err := Parse(list, Options{Kind: kind}, func(*Indicator) {}, func(Fault) {})
@@ -82,5 +82,34 @@ func TestEndlessGarbage(t *testing.T) {
 	zeros := &endless{text: "\x00"}
 	if _, err := Parse(zeros, Options{}, nil, nil); err == nil || zeros.read > 1<<20 {
 		t.Errorf("zeros: error %v, %d octets read", err, zeros.read)
+	}
+}
+
+// TestOpenRecordsEverywhere holds that in lists in which every other line opens
+// what nothing closes, not each of them is looked for an end all the way ahead.
+func TestOpenRecordsEverywhere(t *testing.T) {
+	const pairs = 5000
+	for kind, list := range map[Kind]string{
+		CSV:  "indicator\n" + strings.Repeat("good.example\n\"bad\n", pairs),
+		RPZ:  "@ SOA . . 1 2 3 4 5\n" + strings.Repeat("good.example CNAME .\nbad A (\n", pairs),
+		BIND: strings.Repeat("zone \"good.example\" { type master; };\nzone \"bad\" { /*\n", pairs),
+	} {
+		got := parse(list, Options{Kind: kind})
+		if got.err != nil || got.result.Malformed == 0 || got.result.Entries == 0 {
+			t.Errorf("%s: %+v, error %v", kind, got.result, got.err)
+		}
+	}
+	conf := &namedConf{}
+	for range patience {
+		if conf.reach() != maxLine {
+			t.Fatalf("a reach of %d after %d statements without an end", conf.reach(), conf.vain)
+		}
+		conf.in, conf.line = newLines(strings.NewReader("")), []byte("zone \"bad\" {")
+		if _, p := conf.readLong(); !p.is() {
+			t.Fatal("a statement without an end was taken")
+		}
+	}
+	if conf.reach() != shortReach {
+		t.Errorf("a reach of %d after %d statements without an end, want %d", conf.reach(), conf.vain, shortReach)
 	}
 }

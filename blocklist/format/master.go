@@ -112,6 +112,13 @@ func (m *master) lex(text []byte) (n int, closed bool, p problem) {
 	m.tokens = m.tokens[:0]
 	open, glued := false, false
 	for n < len(text) {
+		if nameByte[text[n]] != 0 {
+			end := endOfToken(text, n+1, false)
+			m.tokens = append(m.tokens, token{text[n:end], n, false, glued})
+			n = end
+			glued = true
+			continue
+		}
 		switch c := text[n]; {
 		case c == '\n':
 			n++
@@ -154,6 +161,9 @@ func (m *master) lex(text []byte) (n int, closed bool, p problem) {
 // endOfToken finds where the token that holds text[n] ends.
 func endOfToken(text []byte, n int, quoted bool) int {
 	for ; n < len(text); n++ {
+		if nameByte[text[n]] != 0 {
+			continue
+		}
 		switch c := text[n]; {
 		case c == '\n', c == '"':
 			return n

@@ -49,6 +49,12 @@ func describe(ind *Indicator) string {
 		fmt.Fprintf(&b, " [%s]", strings.ReplaceAll(rr.String(), "\t", " "))
 		off = next
 	}
+	if ind.FromURL {
+		b.WriteString(" from-url")
+	}
+	if ind.Precedence != 0 {
+		fmt.Fprintf(&b, " order=%d", ind.Precedence)
+	}
 	for _, context := range []struct{ name, value string }{
 		{"family", ind.Family}, {"reference", ind.Reference}, {"tlp", ind.TLP},
 	} {
@@ -73,11 +79,7 @@ func describe(ind *Indicator) string {
 }
 
 func describeFault(f Fault) string {
-	word := "malformed"
-	if f.Refused {
-		word = "refused"
-	}
-	return fmt.Sprintf("%d:%d %s %q: %s", f.Line, f.Column, word, f.Text, f.Reason)
+	return fmt.Sprintf("%d:%d %s %q: %s", f.Line, f.Column, className(f), f.Text, f.Reason)
 }
 
 func expect(t *testing.T, got outcome, entries ...string) {
@@ -88,7 +90,7 @@ func expect(t *testing.T, got outcome, entries ...string) {
 	if !slices.Equal(got.entries, entries) {
 		t.Errorf("entries:\n%s\nwant:\n%s", strings.Join(got.entries, "\n"), strings.Join(entries, "\n"))
 	}
-	if got.result.Entries != len(got.entries) || got.result.Malformed+got.result.Refused != len(got.faults) {
+	if got.result.Entries != len(got.entries) || got.result.Malformed+got.result.Refused+got.result.NotApplicable != len(got.faults) {
 		t.Errorf("%+v does not count %d entries and %d faults", got.result, len(got.entries), len(got.faults))
 	}
 }
@@ -115,11 +117,6 @@ func TestParseFails(t *testing.T) {
 		{"XML", "<?xml version=\"1.0\"?>\n", Hosts, "an HTML or XML page"},
 		{"JSON", `{"error": "not found"}`, Auto, "a JSON document"},
 		{"JSON array", "[\n {\"a\": 1}]", Domains, "a JSON document"},
-		{"STIX", `{"type": "bundle", "id": "bundle--1"}`, Auto, "a STIX (JSON) document, which this version does not read yet"},
-		{"MISP", `{"Event": {}}`, Auto, "a MISP (JSON) document, which this version does not read yet"},
-		{"ThreatFox JSON", `{"1": [{"ioc_value": "bad.example"}]}`, Auto, "a ThreatFox (JSON) document"},
-		{"ThreatFox CSV", "# \"first_seen_utc\",\"ioc_id\",\"ioc_value\",\"ioc_type\"\r\n\"2026-01-01\", \"1\", \"bad.example\", \"domain\"\r\n", Auto, "ThreatFox CSV notation, which this version does not read yet"},
-		{"URLhaus CSV", "# id,dateadded,url,url_status\n\"1\",\"2026-01-01\",\"http://bad.example/\",\"online\"\n", Auto, "URLhaus CSV notation"},
 		{"foreign CSV", "# title\n\nname,kind,advice\nbad.example,x,y\n", Auto, `line 3: CSV without a column "indicator"`},
 		{"foreign CSV said to be ours", "# title\n\nname,kind\nbad.example,x\n", CSV, `line 3: CSV without a column "indicator"`},
 		{"CSV with semicolons, not named", "# title\nindicator;type\nbad.example;domain\n", Auto, "line 2: CSV fields separated by semicolons or tabs, but the separator must be a comma"},
@@ -130,18 +127,17 @@ func TestParseFails(t *testing.T) {
 		{"CSV with semicolons", "indicator;type\nbad.example;domain\n", CSV, "separated by semicolons"},
 		{"CSV with a column twice", "indicator,type,Indicator\nbad.example,domain,x\n", CSV, `names the column "indicator" twice`},
 		{"CSV with a broken header", "indicator,\"ty\"pe\n", CSV, "line 1: the CSV header: text after a closing quote"},
-		{"adblock", "[Adblock Plus]\n! title\n||bad.example^\n||worse.example^\n", Auto, "adblock notation, which this version does not read yet"},
-		{"dnsmasq", "address=/bad.example/0.0.0.0\n", Auto, "dnsmasq notation"},
-		{"unbound", "server:\nlocal-zone: \"bad.example\" always_null\n", Auto, "unbound notation"},
-		{"BIND", "zone \"bad.example\" { type master; file \"null\"; };\n", Auto, "BIND zone notation"},
-		{"dnscrypt", "=bad.example\nads.*\n", Auto, "dnscrypt pattern notation"},
+		{"STIX where names are wanted", `{"type": "bundle", "id": "bundle--1"}`, Domains, "a stix (JSON) document, expected a list in the notation domains"},
+		{"a table in prose", "# title\n\nThe list, of names, has moved.\n| file | what |\n| --- | --- |\n", Auto, "unrecognized content"},
+		{"prose called adblock", "The list has moved.\nPlease see elsewhere.\n", Adblock, "no usable entry and 2 malformed lines"},
+		{"names called BIND", "bad.example\nworse.example\n", BIND, "expected the bind notation; it looks like domains"},
 		{"an error page in plain text", "404: Not Found", Auto, `line 1: unrecognized content ("404: Not Found")`},
 		{"prose", "The list has moved.\nPlease see elsewhere.\n", Auto, "line 1: unrecognized content"},
 		{"top-level domains", "example\ntest\n", Auto, "unrecognized content"},
 		{"nothing good", "a b\nc d\n", Domains, "no usable entry and 2 malformed lines, expected the domains notation"},
 		{"nothing good, but known", "0.0.0.0 bad.example\n0.0.0.0 worse.example\n", Domains, "expected the domains notation; it looks like hosts"},
 		{"mostly malformed", "bad.example\n" + manyBad, Domains, "100 malformed lines and only 1 entries: is this a list in the domains notation?"},
-		{"unknown kind", "bad.example\n", "domain", `unknown list format "domain", expected auto, domains, hosts, rpz or csv`},
+		{"unknown kind", "bad.example\n", "domain", `unknown list format "domain", expected auto or domains, hosts, adblock,`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := parse(tt.list, Options{Kind: tt.kind})
@@ -174,6 +170,18 @@ func TestParseRecognizes(t *testing.T) {
 		{"our CSV", "type,Indicator\ndomain,bad.example\n", CSV, 1},
 		{"our CSV with one column", "\"indicator\"\nbad.example\n", CSV, 1},
 		{"our CSV behind a comment", "# TLP:GREEN\nindicator,type\nbad.example,domain\n", CSV, 1},
+		{"adblock by its header", "[Adblock Plus 2.0]\n! title\nbad.example\n||worse.example^\n", Adblock, 2},
+		{"adblock by its rules", "! title\n||bad.example^\n||worse.example^$all\n", Adblock, 2},
+		{"adblock of cosmetic rules", "! title\n##.banner\nbad.example##.ad\n", Adblock, 0},
+		{"adblock of exceptions", "@@||good.example^\n", Adblock, 1},
+		{"dnsmasq", "# title\naddress=/bad.example/0.0.0.0\nserver=/worse.example/\n", Dnsmasq, 2},
+		{"unbound", "server:\n  local-zone: \"bad.example\" always_null\n", Unbound, 1},
+		{"unbound's local data", "local-data: \"bad.example A 0.0.0.0\"\n", Unbound, 1},
+		{"BIND", "// title\nzone \"bad.example\" { type master; file \"null\"; };\n", BIND, 1},
+		{"BIND over several lines", "zone \"bad.example\" IN {\n\ttype master;\n\tnotify no;\n\tfile \"null\";\n};\n", BIND, 1},
+		{"dnscrypt", "=bad.example\nads.*\n", Dnscrypt, 1},
+		{"dnscrypt's addresses", "192.0.2.*\n", Dnscrypt, 1},
+		{"Suricata rules", "# title\nalert tls any any -> any any (msg:\"x\"; tls.sni; content:\"bad.example\"; sid:1;)\n", Suricata, 1},
 		{"RPZ by its directive", "$TTL 60\n@ SOA localhost. root.localhost. 1 2 3 4 5\nbad.example CNAME .\n", RPZ, 1},
 		{"RPZ by its SOA", "@ IN SOA localhost. root.localhost. 1 2 3 4 5\nbad.example CNAME .\n", RPZ, 1},
 		{"RPZ by its records", "; title\nbad.example 60 IN CNAME .\nworse.example CNAME .\n", RPZ, 2},

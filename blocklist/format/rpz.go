@@ -2,7 +2,6 @@ package format
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -131,7 +130,7 @@ func (z *policy) ttlAndClass(tokens []token) (uint32, []token, problem) {
 				return 0, nil, problem{reason: "a TTL that is no number of seconds up to 2147483647, with or without units", at: tokens[0].at}
 			}
 			ttl, ttlSeen = v, true
-		case !classSeen && bytes.EqualFold(text, []byte("IN")):
+		case !classSeen && (bytes.EqualFold(text, []byte("IN")) || bytes.EqualFold(text, []byte("CLASS1"))): // RFC 3597 section 5
 			classSeen = true
 		case bytes.EqualFold(text, []byte("CH")), bytes.EqualFold(text, []byte("HS")), bytes.EqualFold(text, []byte("CS")):
 			return 0, nil, problem{reason: fmt.Sprintf("class %s, expected IN", printable(text)), at: tokens[0].at}
@@ -187,26 +186,43 @@ func (z *policy) name(to *zoneName, word token) problem {
 		to.set(z.origin)
 		return problem{}
 	}
-	if !isASCII(text) {
-		ascii, err := toASCII(string(text))
-		if err != nil {
+	wire, final, ok := commonName(to.wire[:0], text)
+	if !ok {
+		if !isASCII(text) {
+			ascii, err := toASCII(string(text))
+			if err != nil {
+				return problem{reason: err.Error(), at: word.at}
+			}
+			text = []byte(ascii)
+		}
+		var err error
+		if wire, err = appendName(to.wire[:0], text); err != nil {
 			return problem{reason: err.Error(), at: word.at}
 		}
-		text = []byte(ascii)
+		wire, final = wire[:len(wire)-1], absolute(text)
 	}
-	wire, err := appendName(to.wire[:0], text)
-	if err != nil {
-		return problem{reason: err.Error(), at: word.at}
-	}
-	to.wire, to.float = wire, false
-	if absolute(text) {
+	if final {
+		to.wire, to.float = append(wire, 0), false
 		return problem{}
 	}
-	to.wire, to.float = append(wire[:len(wire)-1], z.origin.wire...), z.origin.float
+	to.wire, to.float = append(wire, z.origin.wire...), z.origin.float
 	if len(to.wire) > maxName {
 		return problem{reason: tooLong(len(to.wire)).Error() + ", the origin included", at: word.at}
 	}
 	return problem{}
+}
+
+// commonName appends the labels of a host name or of a wildcard; final where it
+// is absolute. What it does not take may still be a name.
+func commonName(to, text []byte) (wire []byte, final, ok bool) {
+	if n := len(text); n > 0 && text[n-1] == '.' {
+		text, final = text[:n-1], true
+	}
+	if len(text) > 2 && len(text) <= maxName-2 && text[0] == '*' && text[1] == '.' {
+		to, text = append(to, 1, '*'), text[2:]
+	}
+	wire, _, ok = appendLabels(to, text)
+	return wire, final, ok
 }
 
 // absolute says whether a name ends in a dot that is not escaped.
@@ -229,18 +245,19 @@ func (z *policy) typed(ttl uint32, word token, rdata []token) problem {
 		return z.cname(ttl, rdata)
 	}
 	kind := strings.ToUpper(string(word.text))
-	switch kind {
-	case "SOA":
+	if kind == "SOA" {
 		return z.soa(rdata)
-	case "NS":
+	}
+	switch role, p := policyRole(kind); role {
+	case roleSigning:
+		return problem{}
+	case roleApexOnly:
 		if p := z.placeTrigger(); p.is() || len(z.trigger) == 1 {
 			return p
 		}
-		return refused("NS below the zone's apex is no policy")
-	case "DNAME":
-		return refused("DNAME is no policy, expected CNAME or local data")
-	case "RRSIG", "SIG", "NSEC", "NXT", "NSEC3", "NSEC3PARAM", "DNSKEY", "KEY", "DS", "DLV", "CDS", "CDNSKEY", "ZONEMD", "TYPE65534":
-		return problem{} // of the zone's own signing
+		return p
+	case roleNever:
+		return p
 	}
 	return z.localData(ttl, kind, word, rdata)
 }
@@ -271,19 +288,11 @@ func (z *policy) placeTrigger() problem {
 		z.apexKnown = true
 		z.apex.set(z.origin)
 	}
-	owner, apex := z.owner.wire, z.apex.wire
-	if z.apex.float != z.owner.float {
-		return malformed("an absolute owner in a zone whose name the file does not say, expected $ORIGIN or an owner without the final dot")
+	below, ok := belowApex(z.owner.wire, z.apex.wire)
+	if !ok {
+		return outsideZone(z.apex.wire)
 	}
-	below := len(owner) - len(apex)
-	at := 0
-	for at < below {
-		at += 1 + int(owner[at])
-	}
-	if at != below || !bytes.Equal(owner[at:], apex) {
-		return malformed("an owner outside the zone %s, expected it relative (without the final dot) or below the zone", Text(apex))
-	}
-	z.trigger = append(append(z.trigger[:0], owner[:at]...), 0)
+	z.trigger = append(append(z.trigger[:0], below...), 0)
 	return problem{}
 }
 
@@ -315,7 +324,8 @@ func (z *policy) cname(ttl uint32, rdata []token) problem {
 		return p
 	}
 	if ind.Action = action; action == LocalData {
-		ind.Data = z.record(ttl, dns.TypeCNAME, z.target.wire)
+		z.data = appendRecord(z.data[:0], ttl, dns.TypeCNAME, z.target.wire)
+		ind.Data = z.data
 	}
 	z.out.put()
 	z.last.set(z.owner)
@@ -326,79 +336,25 @@ func (z *policy) cname(ttl uint32, rdata []token) problem {
 
 // actionOf tells a CNAME's action by its target.
 func (z *policy) actionOf() (Action, problem) {
-	target := z.target.wire
 	if z.target.float {
-		return Unstated, malformed("a relative target in a zone whose name the file does not say, expected %s. with a final dot", Text(target))
+		return Unstated, malformed("a relative target in a zone whose name the file does not say, expected %s. with a final dot", Text(z.target.wire))
 	}
-	switch string(target) {
-	case "\x00":
-		return NXDomain, problem{}
-	case "\x01*\x00":
-		return NoData, problem{}
-	case "\x0crpz-passthru\x00":
-		return PassThru, problem{}
-	case "\x08rpz-drop\x00":
-		return Drop, problem{}
-	case "\x0crpz-tcp-only\x00":
-		return TCPOnly, problem{}
+	var origin []byte
+	if !z.origin.float {
+		origin = z.origin.wire
 	}
-	if bytes.Equal(target, z.trigger) {
-		return PassThru, problem{} // as it was written before rpz-passthru
-	}
-	first, rest := target[1:1+target[0]], target[1+target[0]:]
-	special := bytes.HasPrefix(first, []byte("rpz-"))
-	switch {
-	case special && len(rest) == 1:
-		return Unstated, malformed("an unknown RPZ action, expected \".\", \"*.\", rpz-passthru., rpz-drop., rpz-tcp-only. or a host name")
-	case (special || string(first) == "*") && !z.origin.float && len(rest) > 1 && bytes.Equal(rest, z.origin.wire):
-		return Unstated, malformed("an RPZ action without its final dot, expected %s.", Text(append(target[:len(first)+1:len(first)+1], 0)))
-	}
-	return LocalData, problem{}
+	return policyAction(z.target.wire, z.trigger, origin)
 }
 
 // aim reads the trigger off the owner.
 func (z *policy) aim(ind *Indicator) problem {
-	name := z.trigger
-	last := 0
-	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
-		last = at
-	}
-	switch label := name[last+1 : len(name)-1]; string(label) {
-	case "rpz-ip", "rpz-client-ip":
-		prefix, p := policyPrefix(name[:last])
-		if p.is() {
-			return p
-		}
-		ind.Trigger, ind.Prefix = ResponseIP, prefix
-		if len(label) > len("rpz-ip") {
-			ind.Trigger = ClientIP
-		}
-		return problem{}
-	case "rpz-nsip", "rpz-nsdname":
-		return refused(string(label) + " looks at name servers, which a forwarder does not see")
-	default:
-		if isDigit(label[0]) && numeric(label) {
-			if z.numbers++; z.numbers == 1 {
-				z.firstNumber = z.line
-			}
+	p := policyTrigger(ind, z.trigger)
+	if !p.is() && ind.Trigger == QName && endsInNumber(z.trigger) {
+		if z.numbers++; z.numbers == 1 {
+			z.firstNumber = z.line
 		}
 	}
-	ind.Name, ind.Scope = name, Exact
-	if name[0] == 1 && name[1] == '*' {
-		ind.Name, ind.Scope = name[2:], Below
-	}
-	return problem{}
-}
-
-// record appends a record at the root to nothing.
-func (z *policy) record(ttl uint32, kind uint16, rdata []byte) []byte {
-	z.data = append(z.data[:0], 0)
-	z.data = binary.BigEndian.AppendUint16(z.data, kind)
-	z.data = binary.BigEndian.AppendUint16(z.data, dns.ClassINET)
-	z.data = binary.BigEndian.AppendUint32(z.data, ttl)
-	z.data = binary.BigEndian.AppendUint16(z.data, uint16(len(rdata)))
-	z.data = append(z.data, rdata...)
-	return z.data
+	return p
 }
 
 // localData reads a record to be answered with.
@@ -450,8 +406,8 @@ func (z *policy) pack(ttl uint32, kind string, rdata []token) ([]byte, problem) 
 	if _, more := parser.Next(); more || parser.Err() != nil {
 		return nil, malformed("unexpected text behind the %s record", printable([]byte(kind)))
 	}
-	if t := rr.Header().Rrtype; t == dns.TypeOPT || t == 0 || 128 <= t && t <= 255 {
-		return nil, malformed("the type %s is none of records that answer, expected one such as A or TXT", printable([]byte(kind)))
+	if t := rr.Header().Rrtype; !answers(t) {
+		return nil, badType(printable([]byte(kind)))
 	}
 	if cap(z.data) < maxRecord {
 		z.data = make([]byte, maxRecord)
@@ -464,8 +420,7 @@ func (z *policy) pack(ttl uint32, kind string, rdata []token) ([]byte, problem) 
 	if err != nil {
 		return nil, malformed("no valid %s record: %s", printable([]byte(kind)), strings.TrimPrefix(err.Error(), "dns: "))
 	}
-	const head = 11 // root owner, type, class, TTL, length of the data
-	if n <= head {
+	if n <= recordHead {
 		return nil, malformed("a %s record without data", printable([]byte(kind)))
 	}
 	return buf[:n], problem{}

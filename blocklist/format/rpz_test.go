@@ -170,6 +170,10 @@ func TestRPZLongNames(t *testing.T) {
 		{"rpz.test.", strings.Repeat(label+".", 3) + strings.Repeat("b", 54), false},
 		{".", strings.Repeat(label+".", 3) + strings.Repeat("b", 61), true},
 		{".", strings.Repeat(label+".", 3) + strings.Repeat("b", 62), false},
+		{".", "*." + strings.Repeat(label+".", 3) + strings.Repeat("b", 59), true},
+		{".", "*." + strings.Repeat(label+".", 3) + strings.Repeat("b", 60), false},
+		{".", "*." + strings.Repeat(label+".", 3) + strings.Repeat("b", 60) + ".", false},
+		{".", "*." + strings.Repeat(label+".", 3) + strings.Repeat("b", 61) + ".", false},
 		{".", "a" + label, false},
 	} {
 		got := parse("$ORIGIN "+tt.origin+"\n@ SOA . . 1 2 3 4 5\na.example CNAME .\n"+tt.owner+" CNAME .\n", Options{Kind: RPZ})

@@ -23,11 +23,12 @@ type sink struct {
 	fault  func(Fault)
 	result Result
 	ind    Indicator
+	order  uint8 // the Precedence of entries that state none
 }
 
 // indicator is a fresh one, to be filled in and handed to put.
 func (s *sink) indicator(line int) *Indicator {
-	s.ind = Indicator{Line: line, Confidence: -1}
+	s.ind = Indicator{Line: line, Confidence: -1, Precedence: s.order}
 	return &s.ind
 }
 
@@ -39,12 +40,18 @@ func (s *sink) put() {
 // leaveOut reports an entry that the list is read without. The column is
 // 1-based, 0 for the line as a whole.
 func (s *sink) leaveOut(line, column int, text []byte, p problem) {
-	if p.refused {
-		s.result.Refused++
-	} else {
+	f := Fault{Line: line, Column: column, Text: printable(text), Reason: p.reason}
+	switch p.class {
+	case classMalformed:
 		s.result.Malformed++
+	case classRefused:
+		s.result.Refused++
+		f.Refused = true
+	case classNotApplicable:
+		s.result.NotApplicable++
+		f.Refused, f.NotApplicable = true, true
 	}
-	s.fault(Fault{Line: line, Column: column, Text: printable(text), Reason: p.reason, Refused: p.refused})
+	s.fault(f)
 }
 
 func (s *sink) warn(format string, args ...any) {
@@ -57,8 +64,10 @@ func (s *sink) hopeless() bool {
 	return s.result.Malformed >= manyMalformed && s.result.Malformed > s.understood()
 }
 
-// understood counts the entries that were, used or refused.
-func (s *sink) understood() int { return s.result.Entries + s.result.Refused }
+// understood counts the entries that were, used or left out on purpose.
+func (s *sink) understood() int {
+	return s.result.Entries + s.result.Refused + s.result.NotApplicable
+}
 
 // verdict judges the list as a whole.
 func (s *sink) verdict() error {
@@ -68,6 +77,8 @@ func (s *sink) verdict() error {
 		return fmt.Errorf("no usable entry and %d malformed lines, expected the %s notation", r.Malformed, r.Kind)
 	case r.Malformed >= fewMalformed && r.Malformed > s.understood():
 		return fmt.Errorf("%d malformed lines and only %d entries: is this a list in the %s notation?", r.Malformed, r.Entries, r.Kind)
+	case r.Entries == 0 && r.NotApplicable > 0:
+		s.warn("no usable entry: %d were refused and %d are not applicable in DNS", r.Refused, r.NotApplicable)
 	case r.Entries == 0 && r.Refused > 0:
 		s.warn("no usable entry: all %d were refused", r.Refused)
 	}
@@ -76,10 +87,19 @@ func (s *sink) verdict() error {
 
 // problem is why an entry is left out; its zero value is none.
 type problem struct {
-	reason  string
-	refused bool
-	at      int // octets into the text, where known
+	reason string
+	class  faultClass
+	at     int // octets into the text, where known
 }
+
+// faultClass is what Fault.Refused and Fault.NotApplicable tell.
+type faultClass uint8
+
+const (
+	classMalformed faultClass = iota
+	classRefused
+	classNotApplicable
+)
 
 func (p problem) is() bool { return p.reason != "" }
 
@@ -90,7 +110,11 @@ func malformed(format string, args ...any) problem {
 	return problem{reason: fmt.Sprintf(format, args...)}
 }
 
-func refused(reason string) problem { return problem{reason: reason, refused: true} }
+func refused(reason string) problem { return problem{reason: reason, class: classRefused} }
+
+func notApplicable(reason string) problem {
+	return problem{reason: reason, class: classNotApplicable}
+}
 
 var errEmpty = errors.New("empty: 0 bytes, expected entries; a list without entries needs at least a comment line")
 

@@ -17,7 +17,8 @@ func newCheck(file *string) *cobra.Command {
 		Short: "Read configuration and every list, and start nothing",
 		Long: "Reads configuration and every list, and starts nothing. Each fault is printed with\n" +
 			"file:line:column, what was found and what was expected; then the exit code is 1.\n" +
-			"Entries that are left out on purpose (URLs with a path, say) are no faults.",
+			"Entries that are left out on purpose, or that the guard refuses or holds, are no faults. Lists that\n" +
+			"come over the network are not fetched: the copies that the server keeps are read.",
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(*file)
@@ -30,6 +31,9 @@ func newCheck(file *string) *cobra.Command {
 }
 
 func check(c *configs.Config, out, messages io.Writer) error {
+	if err := c.CheckFiles(); err != nil {
+		return err
+	}
 	lists, err := readLists(c)
 	if err != nil {
 		return err
@@ -42,7 +46,14 @@ func check(c *configs.Config, out, messages io.Writer) error {
 		fmt.Fprintf(messages, "no list is configured: nothing is blocked (warning)\n")
 	}
 	for _, s := range lists.Status() {
+		if lists.unfetched(s.Name) {
+			fmt.Fprintf(messages, "%slist %s was never fetched: sinkhole serve fetches it (warning)\n", place(c, s.Name), s.Name)
+			continue
+		}
 		faults += checkList(&s, place(c, s.Name), out, messages)
+		if text := lists.copyText(s.Name); text != "" {
+			fmt.Fprintf(out, "list %s: %s\n", s.Name, text)
+		}
 	}
 	if faults > 0 {
 		return &exitError{code: exitFault, err: fmt.Errorf("%s", plural(faults, "fault", "faults"))}
@@ -77,6 +88,12 @@ func checkList(s *blocklist.Status, place string, out, messages io.Writer) (faul
 		}
 		fmt.Fprintf(messages, "%s (%s)\n", &s.Faults[i], kind)
 	}
+	for i := range s.GuardRefused {
+		fmt.Fprintf(messages, "%s (refused: %s)\n", &s.GuardRefused[i], s.GuardRefused[i].Kind)
+	}
+	for i := range s.GuardHeld {
+		fmt.Fprintf(messages, "%s (held: %s)\n", &s.GuardHeld[i], s.GuardHeld[i].Kind)
+	}
 	for _, w := range s.Warnings {
 		fmt.Fprintf(messages, "%s (warning)\n", w)
 	}
@@ -87,8 +104,11 @@ func checkList(s *blocklist.Status, place string, out, messages io.Writer) (faul
 		fmt.Fprintf(messages, "%slist %s cannot be used: %s\n", place, s.Name, s.Error)
 		return malformed + 1
 	}
-	fmt.Fprintf(out, "list %s: %s, %s malformed, %s left out\n", s.Name, plural(s.Entries, "entry", "entries"),
-		humanize.Comma(int64(s.Malformed)), humanize.Comma(int64(s.Refused)))
+	if s.HeldReason != "" {
+		fmt.Fprintf(messages, "%slist %s would be held: it %s (warning)\n", place, s.Name, s.HeldReason)
+	}
+	fmt.Fprintf(out, "list %s: %s, %s malformed, %s left out, %s refused, %s held\n", s.Name, plural(s.Entries, "entry", "entries"),
+		count(s.Malformed), count(s.Refused), count(s.Kept), count(s.Held))
 	return s.Malformed
 }
 

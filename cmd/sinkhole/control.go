@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -55,7 +56,7 @@ func listenControl(s *server) (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hits.journal.path: cannot make the control socket: %w", err)
 	}
-	c.listener = netutil.LimitListener(c.listener, maxControl)
+	c.listener = netutil.LimitListener(peerListener{c.listener}, maxControl)
 	c.http = http.Server{Handler: s.controlHandler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: zap.NewStdLog(s.log)}
 	return c, nil
 }
@@ -81,13 +82,16 @@ type reloadAnswer struct {
 	Removed    int               `json:"removed"`
 	Took       string            `json:"took"`
 	Failed     map[string]string `json:"failed,omitempty"`
+	Held       map[string]string `json:"held,omitempty"`
 	Changed    []string          `json:"changed,omitempty"`
 	Restart    []string          `json:"restart_needed,omitempty"`
-	Error      string            `json:"error,omitempty"`
 }
 
 func answerOf(u blocklist.Update) reloadAnswer {
-	a := reloadAnswer{Indicators: u.Indicators, Added: u.Added, Removed: u.Removed, Took: u.Took.Round(time.Millisecond).String(), Failed: map[string]string{}}
+	a := reloadAnswer{
+		Indicators: u.Indicators, Added: u.Added, Removed: u.Removed, Took: u.Took.Round(time.Millisecond).String(),
+		Failed: map[string]string{}, Held: u.Held,
+	}
 	for name, err := range u.Failed {
 		a.Failed[name] = err.Error()
 	}
@@ -96,26 +100,34 @@ func answerOf(u blocklist.Update) reloadAnswer {
 
 func (s *server) controlHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+	handle := func(pattern string, answer func(*http.Request) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			v, err := answer(r)
+			reply(w, v, err)
+		})
+	}
+	handle("POST /reload", func(*http.Request) (any, error) {
 		r, err := s.reload()
 		answer := answerOf(r.Update)
 		answer.Changed, answer.Restart = r.Changed, r.Restart
-		reply(w, answer, err)
+		return answer, err
 	})
-	mux.HandleFunc("POST /lists/refresh", func(w http.ResponseWriter, r *http.Request) {
-		u, err := s.lists.Reload(r.URL.Query()["name"]...)
-		reply(w, answerOf(u), err)
-	})
-	mux.HandleFunc("GET /lists", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, s.lists.Status())
-	})
+	handle("GET /lists", s.answerLists)
+	handle("POST /lists/refresh", s.answerRefresh)
+	handle("GET /lists/diff", s.answerDiff)
+	handle("POST /lists/approve", s.answerApprove)
+	mux.HandleFunc("GET /lists/export", s.answerExport)
 	return mux
 }
 
-func reply(w http.ResponseWriter, answer reloadAnswer, err error) {
+// refusal is the answer to what cannot be done.
+type refusal struct {
+	Error string `json:"error"`
+}
+
+func reply(w http.ResponseWriter, answer any, err error) {
 	if err != nil {
-		answer.Error = err.Error()
-		writeJSON(w, http.StatusUnprocessableEntity, answer)
+		writeJSON(w, http.StatusUnprocessableEntity, refusal{err.Error()})
 		return
 	}
 	writeJSON(w, http.StatusOK, answer)
@@ -127,9 +139,12 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// controlWait bounds a command to a running server: a reload of large lists
-// takes its time.
-const controlWait = 10 * time.Minute
+// controlWait bounds a command to a running server: a reload of large lists, or
+// fetching them, takes its time.
+const controlWait = 30 * time.Minute
+
+// errNoServer says that no server runs on a configuration.
+var errNoServer = errors.New("no server answers")
 
 // ask speaks to the server that runs on a configuration, and decodes its answer.
 func ask(file, method, path string, query url.Values, answer any) error {
@@ -137,6 +152,20 @@ func ask(file, method, path string, query url.Values, answer any) error {
 	if err != nil {
 		return err
 	}
+	response, err := request(context.Background(), c, method, path, query)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		return fmt.Errorf("the server's answer cannot be read: %w", err)
+	}
+	return nil
+}
+
+// request speaks to the server that runs on a configuration. The caller closes
+// the answer's body. What the server refuses is an error.
+func request(ctx context.Context, c *configs.Config, method, path string, query url.Values) (*http.Response, error) {
 	socket := controlPath(c)
 	client := http.Client{Timeout: controlWait, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (conn net.Conn, err error) {
@@ -148,20 +177,35 @@ func ask(file, method, path string, query url.Values, answer any) error {
 			return conn, err
 		},
 	}}
-	request, err := http.NewRequest(method, "http://sinkhole"+path+"?"+query.Encode(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://sinkhole"+path+"?"+query.Encode(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		if inner := errors.Unwrap(err); inner != nil {
-			err = inner
-		}
-		return fmt.Errorf("no server answers at %s: is it running, and on this configuration? After a change of hits.journal.path send it SIGHUP (%w)", shortPath(socket), err)
+		return nil, notAnswered(socket, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
 	}
 	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-		return fmt.Errorf("the server's answer cannot be read: %w", err)
+	var no refusal
+	if err := json.NewDecoder(response.Body).Decode(&no); err != nil || no.Error == "" {
+		return nil, fmt.Errorf("the server answered %s: is it of another version than this command?", response.Status)
 	}
-	return nil
+	return nil, errors.New(no.Error)
+}
+
+// notAnswered words why there is no answer.
+func notAnswered(socket string, err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s: permission denied: run this as the user that the server runs as, or as root", shortPath(socket))
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w at %s: is it running, and on this configuration? After a change of hits.journal.path send it SIGHUP (%w)", errNoServer, shortPath(socket), err)
+	}
+	return fmt.Errorf("the server at %s gave no answer: %w", shortPath(socket), err)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -25,7 +24,8 @@ func newExplain(file *string) *cobra.Command {
 		Use:   "explain NAME|IP",
 		Short: "Say what a query would get, and every indicator behind it",
 		Long: "Says what a query for a name would get, or an answer with an address, and shows every\n" +
-			"indicator behind the verdict. Reads the configured lists itself; no server need run.\n" +
+			"indicator behind the verdict, and what the guard keeps out of lists about it. Reads the configured\n" +
+			"lists itself, those that come over the network from the server's copies; no server need run.\n" +
 			"The exit code is 3 when listed, 0 when not.",
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,7 +41,7 @@ func newExplain(file *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&qtype, "type", "", "query type (default A, for an IPv6 address AAAA)")
-	cmd.Flags().StringVar(&client, "client", "", "address of the client that asks, for rpz-client-ip triggers")
+	cmd.Flags().StringVar(&client, "client", "", "address of the client that asks, for groups and rpz-client-ip triggers")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -55,7 +55,21 @@ type explanation struct {
 	Verdict    string               `json:"verdict"` // none, allow, observe, or the action
 	Answer     string               `json:"answer"`
 	Trigger    string               `json:"trigger,omitempty"`
-	Indicators []explainedIndicator `json:"indicators"` // the deciding one first
+	Group      string               `json:"group,omitempty"` // of the client
+	Mode       string               `json:"mode,omitempty"`  // of the group
+	Indicators []explainedIndicator `json:"indicators"`      // the deciding one first
+	KeptOut    []keptOut            `json:"kept_out,omitempty"`
+}
+
+// keptOut is an entry about what was asked that the guard keeps out of a list.
+type keptOut struct {
+	Entry   string `json:"entry"`
+	Outcome string `json:"outcome"` // refused or held
+	Kind    string `json:"kind"`
+	Reason  string `json:"reason"`
+	List    string `json:"list"`
+	File    string `json:"file"`
+	Line    int    `json:"line"`
 }
 
 type explainedIndicator struct {
@@ -81,17 +95,11 @@ func explain(c *configs.Config, q question, asJSON bool, out, messages io.Writer
 	if err != nil {
 		return err
 	}
-	for _, s := range lists.Status() {
-		if s.Error != "" {
-			fmt.Fprintf(messages, "sinkhole: list %s could not be read and is left out: %s\n", s.Name, s.Error)
-		}
-	}
+	lists.tell(messages)
 	x := judge(lists.Policy(), c, q)
+	x.KeptOut = keptOutOf(lists.Status(), q)
 	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(x)
+		err = printJSON(out, x)
 	} else {
 		err = x.print(out)
 	}
@@ -115,31 +123,65 @@ func judge(p *blocklist.Policy, c *configs.Config, q question) explanation {
 		p.JudgeQuestion(q.client, []byte{0}, now, &v)
 		p.JudgeAnswer(nil, nil, resolver.NewNAT64(c.Upstream.NAT64).WithEmbedded([]netip.Addr{q.addr}), now, &v)
 		if v.Decision == blocklist.None && !q.client.IsValid() { // perhaps a client that a list names
-			p.JudgeQuestion(q.addr, []byte{0}, now, &v)
+			var asClient blocklist.Verdict
+			if p.JudgeQuestion(q.addr, []byte{0}, now, &asClient); asClient.Decision != blocklist.None {
+				v = asClient
+			}
 		}
 	}
-	x.Verdict, x.Answer = "none", "the upstream's answer; its names and addresses are judged too"
-	switch v.Decision {
-	case blocklist.Allow:
-		x.Verdict, x.Answer = "allow", "the upstream's answer, not judged"
-	case blocklist.Observe:
-		x.Verdict, x.Answer = "observe", "the upstream's answer; the query is recorded as a hit"
-	case blocklist.Enforce:
-		x.Verdict, x.Answer = v.Action.String(), answerText(c, p, &v, q.qtype)
-	}
-	x.Listed = v.Decision == blocklist.Enforce || v.Observed(p)
-	if v.N > 0 {
-		x.Trigger = triggerWord(v.Match)
-	}
+	x.describe(p, c, &v, q.qtype)
 	rules := v.Rules[:v.N]
 	if v.Decision == blocklist.Allow && !slices.Contains(rules, v.Exempt) {
-		rules = append([]uint32{v.Exempt}, rules...)
+		rules = append([]uint64{v.Exempt}, rules...)
 		x.Trigger = triggerWord(v.Match)
 	}
 	for _, rule := range rules {
 		x.Indicators = append(x.Indicators, explained(p.Indicator(rule)))
 	}
 	return x
+}
+
+// describe says what the verdict is, and what the client gets.
+func (x *explanation) describe(p *blocklist.Policy, c *configs.Config, v *blocklist.Verdict, qtype uint16) {
+	if x.Group = p.GroupName(v); x.Group != "" {
+		i := slices.IndexFunc(c.Groups, func(g configs.Group) bool { return g.Name == x.Group })
+		x.Mode = string(c.Groups[i].Mode)
+	}
+	x.Verdict, x.Answer = "none", "the upstream's answer; its names and addresses are judged too"
+	if x.Mode == string(configs.ModeOff) {
+		x.Answer = "the upstream's answer, not judged"
+	}
+	switch v.Decision {
+	case blocklist.Allow:
+		x.Verdict, x.Answer = "allow", "the upstream's answer, not judged"
+	case blocklist.Observe:
+		x.Verdict, x.Answer = "observe", "the upstream's answer; the query is recorded as a hit"
+	case blocklist.Enforce:
+		x.Verdict, x.Answer = v.Action.String(), answerText(c, p, v, qtype)
+	}
+	x.Listed = v.Decision == blocklist.Enforce || v.Observed(p)
+	if v.N > 0 {
+		x.Trigger = triggerWord(v.Match)
+	}
+}
+
+// keptOutOf finds what the guard keeps out of the lists about what was asked:
+// entries that are it, or stand above it.
+func keptOutOf(lists []blocklist.Status, q question) (all []keptOut) {
+	for i := range lists {
+		l := &lists[i]
+		for _, kind := range []struct {
+			outcome string
+			faults  []blocklist.Fault
+		}{{"refused", l.GuardRefused}, {"held", l.GuardHeld}} {
+			for _, f := range kind.faults {
+				if q.isAbout(f.Text) {
+					all = append(all, keptOut{f.Text, kind.outcome, f.Kind, f.Reason, l.Name, f.File, f.Line})
+				}
+			}
+		}
+	}
+	return all
 }
 
 // answerText says what a client gets in words.
@@ -231,10 +273,25 @@ func (x *explanation) print(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%s: %s\n", x.Query, listed)
 	fmt.Fprintf(out, "  verdict: %s\n  answer:  %s\n", x.Verdict, x.Answer)
-	if len(x.Indicators) == 0 {
-		return nil
+	if x.Group != "" {
+		fmt.Fprintf(out, "  group:   %s (%s)\n", x.Group, x.Mode)
 	}
-	fmt.Fprintln(out)
+	if len(x.Indicators) > 0 {
+		fmt.Fprintln(out)
+		if err := x.printIndicators(out); err != nil {
+			return err
+		}
+	}
+	for i, k := range x.KeptOut {
+		if i == 0 {
+			fmt.Fprintln(out)
+		}
+		fmt.Fprintf(out, "%s by the guard, so not in force: %s:%d: %s: %s: %s\n", k.Outcome, shortSource(k.File), k.Line, k.Kind, k.Entry, k.Reason)
+	}
+	return nil
+}
+
+func (x *explanation) printIndicators(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "INDICATOR\tTRIGGER\tACTION\tLIST\tLINE\tFAMILY\tCONFIDENCE\tREFERENCE")
 	for _, i := range x.Indicators {

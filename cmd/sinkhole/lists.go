@@ -2,136 +2,141 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"text/tabwriter"
+	"os"
+	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"sinkhole/blocklist"
 )
 
 func newLists(file *string) *cobra.Command {
-	var asJSON bool
-	show := func(cmd *cobra.Command, args []string) error {
-		var all []blocklist.Status
-		if err := ask(*file, http.MethodGet, "/lists", nil, &all); err != nil {
-			return err
-		}
-		all, err := chosen(all, args)
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			encoder := json.NewEncoder(cmd.OutOrStdout())
-			encoder.SetIndent("", "  ")
-			return encoder.Encode(all)
-		}
-		return printLists(cmd.OutOrStdout(), all, len(args) > 0)
-	}
+	show := listsShow{file: file}
 	cmd := &cobra.Command{
 		Use:   "lists",
-		Short: "Show the running server's lists, or read them again",
+		Short: "Show the running server's lists, fetch them again, let in what is held, export them",
 		Args:  noCommand,
-		RunE:  show,
+		RunE:  show.run,
 	}
-	showCmd := &cobra.Command{
-		Use:   "show [NAME]",
-		Short: "Show the lists; with a name, its files and the lines left out as well",
-		Args:  arguments(0, 1),
-		RunE:  show,
-	}
-	refresh := &cobra.Command{
-		Use:   "refresh [NAME]",
-		Short: "Read the lists again, or one of them",
-		Args:  arguments(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var answer reloadAnswer
-			if err := ask(*file, http.MethodPost, "/lists/refresh", url.Values{"name": args}, &answer); err != nil {
-				return err
-			}
-			return printReload(cmd.OutOrStdout(), cmd.ErrOrStderr(), answer)
-		},
-	}
-	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(showCmd, refresh)
+	cmd.PersistentFlags().BoolVar(&show.asJSON, "json", false, "print JSON")
+	cmd.AddCommand(show.command(), newListsRefresh(file, &show.asJSON), newListsDiff(file, &show.asJSON), newListsApprove(file, &show.asJSON), newListsExport(file))
 	return cmd
 }
 
-func chosen(all []blocklist.Status, names []string) ([]blocklist.Status, error) {
+// chosenLists are those of some names, all without one.
+func chosenLists(all []blocklist.Status, names []string) (chosen []blocklist.Status, err error) {
 	if len(names) == 0 {
 		return all, nil
 	}
-	var known []string
-	for _, s := range all {
-		if s.Name == names[0] {
-			return []blocklist.Status{s}, nil
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(l blocklist.Status) bool { return l.Name == name })
+		if i < 0 {
+			var known []string
+			for _, l := range all {
+				known = append(known, l.Name)
+			}
+			return nil, fmt.Errorf("no list is named %q: expected one of %q", name, known)
 		}
-		known = append(known, s.Name)
+		chosen = append(chosen, all[i])
 	}
-	return nil, fmt.Errorf("no list is named %q: expected one of %q", names[0], known)
+	return chosen, nil
 }
 
-func printLists(out io.Writer, all []blocklist.Status, whole bool) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "LIST\tSTATE\tENTRIES\tMALFORMED\tLEFT OUT\tAGE\tVERSION\tSOURCE")
-	for _, s := range all {
-		age := "never read"
-		if !s.Loaded.IsZero() {
-			age = time.Since(s.Loaded).Round(time.Second).String()
-		}
-		name := s.Name
-		if s.Allow {
-			name += " (allow)"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%.15s\t%s\n", name, s.State, humanize.Comma(int64(s.Entries)),
-			humanize.Comma(int64(s.Malformed)), humanize.Comma(int64(s.Refused)), age, s.Version, shortPath(s.Source))
-	}
-	errs := []error{w.Flush()}
-	for i := range all {
-		errs = append(errs, printTrouble(out, &all[i], whole))
-	}
-	return errors.Join(errs...)
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }
 
-// shownFaults is how many left-out lines the short form shows of a list.
-const shownFaults = 3
+func newListsRefresh(file *string, asJSON *bool) *cobra.Command {
+	return &cobra.Command{
+		Use:   "refresh [NAME...]",
+		Short: "Ask the sources of all lists, or of some, now",
+		Long: "Asks the sources of all lists, or of some, now: URLs and zones are fetched, files are read.\n" +
+			"Waits for what comes of it; interrupted, the server goes on by itself.",
+		RunE: func(cmd *cobra.Command, names []string) error {
+			done := progress(os.Stderr, func(passed time.Duration) string {
+				return fmt.Sprintf("waiting for the sources, %s", passed.Round(time.Second))
+			})
+			var answer refreshAnswer
+			err := ask(*file, http.MethodPost, "/lists/refresh", url.Values{"name": names}, &answer)
+			done()
+			if err != nil {
+				return err
+			}
+			return printRefresh(cmd.OutOrStdout(), cmd.ErrOrStderr(), answer, *asJSON)
+		},
+	}
+}
 
-func printTrouble(out io.Writer, s *blocklist.Status, whole bool) (err error) {
-	say := func(text string, args ...any) {
-		if err == nil {
-			_, err = fmt.Fprintf(out, text, args...)
+// printRefresh says what came of each list; one that failed is a fault.
+func printRefresh(out, messages io.Writer, a refreshAnswer, asJSON bool) error {
+	failed := a.Error != ""
+	if asJSON {
+		if err := printJSON(out, a); err != nil {
+			return err
 		}
 	}
-	if s.Error != "" {
-		say("\n%s: %s\n", s.Name, s.Error)
+	for _, l := range a.Lists {
+		failed = failed || l.Error != ""
+		switch {
+		case asJSON:
+		case l.Error != "":
+			fmt.Fprintf(messages, "sinkhole: list %s failed, its state is %s: %s\n", l.Name, l.State, l.Error)
+		case l.Held != "":
+			fmt.Fprintf(out, "%s: held: it %s; see sinkhole lists diff %s\n", l.Name, l.Held, l.Name)
+		case l.Changed:
+			fmt.Fprintf(out, "%s: changed, %s\n", l.Name, plural(l.Entries, "entry", "entries"))
+		default:
+			fmt.Fprintf(out, "%s: unchanged, %s\n", l.Name, plural(l.Entries, "entry", "entries"))
+		}
 	}
-	shown := s.Faults
-	if !whole && len(shown) > shownFaults {
-		shown = shown[:shownFaults]
+	if !asJSON {
+		if a.Error != "" {
+			fmt.Fprintf(messages, "sinkhole: %s\n", a.Error)
+		}
+		fmt.Fprintf(out, "%s in force\n", plural(a.Indicators, "indicator", "indicators"))
 	}
-	if len(shown) > 0 {
-		say("\n%s: lines left out\n", s.Name)
+	if failed {
+		return &exitError{code: exitFault}
 	}
-	for i := range shown {
-		say("  %s\n", &shown[i])
-	}
-	if left := s.Malformed + s.Refused - len(shown); len(shown) > 0 && left > 0 {
-		say("  and %s more\n", humanize.Comma(int64(left)))
-	}
-	if !whole {
-		return err
-	}
-	for _, f := range s.Files {
-		say("  %s: %s, %s lines, %s\n", f.Name, f.Format, humanize.Comma(int64(f.Lines)), f.Digest)
-	}
-	for _, w := range s.Warnings {
-		say("  warning: %s\n", w)
-	}
-	return err
+	return nil
 }
+
+func newListsApprove(file *string, asJSON *bool) *cobra.Command {
+	return &cobra.Command{
+		Use:   "approve NAME [ENTRY...]",
+		Short: "Let in a list that is held, or entries that the guard keeps out",
+		Long: "Lets in the content of a list that is held as a whole, or, with entries, those that the guard\n" +
+			"refused or holds, by the name, address or prefix that `sinkhole lists show NAME` gives. It acts at\n" +
+			"once and stays, and is recorded with the time and the user who runs this command.",
+		Example: "  sinkhole lists approve police\n  sinkhole lists approve police storage.example 192.0.2.0/24",
+		Args:    arguments(1, maxApproved),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var answer approveAnswer
+			if err := ask(*file, http.MethodPost, "/lists/approve", url.Values{"name": args[:1], "entry": args[1:]}, &answer); err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), answer)
+			}
+			what := args[1:]
+			if len(what) == 0 {
+				what = []string{"the content that was held"}
+			}
+			for _, entry := range what {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s approved by %s\n", args[0], entry, answer.User)
+			}
+			return printReload(cmd.OutOrStdout(), cmd.ErrOrStderr(), answer.reloadAnswer)
+		},
+	}
+}
+
+// maxApproved bounds the entries of one command.
+const maxApproved = 1000

@@ -33,6 +33,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DNS", freePort(t))
 			e.Setenv("HTTP", freePort(t))
 			e.Setenv("UPSTREAM", startUpstream(t).String())
+			e.Setenv("LISTS", "127.0.0.1:"+freePort(t))
+			e.Values[publisherKey{}] = &publisher{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -41,6 +43,8 @@ func TestScripts(t *testing.T) {
 			"linger":    cmdLinger,
 			"signal":    cmdSignal,
 			"journaled": cmdJournaled,
+			"publish":   cmdPublish,
+			"withdraw":  cmdWithdraw,
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition == "root" {

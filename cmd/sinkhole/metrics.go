@@ -43,7 +43,9 @@ type descriptions struct {
 	queries, responses, refused, ignored, dropped, truncated                 *prometheus.Desc
 	coalesced, shed, failed, unsent, panics, malformed, crowded, waiting     *prometheus.Desc
 	kernelDrops                                                              *prometheus.Desc
-	indicators, serial, entries, leftOut, listState, listLoaded, updateTook  *prometheus.Desc
+	indicators, serial, memory, updateTook                                   *prometheus.Desc
+	notifies                                                                 *prometheus.Desc
+	lists                                                                    listDescriptions
 	verdicts, journaled, queued, lost, lines, segments, bytes, removed       *prometheus.Desc
 	journalErrors                                                            *prometheus.Desc
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed *prometheus.Desc
@@ -74,11 +76,10 @@ func newCollector(s *server) *collector {
 		kernelDrops: d("udp_kernel_drops_total", "Datagrams that the kernel dropped since the socket's buffer was full.", "listener"),
 		indicators:  d("policy_indicators", "Indicators in force, allow entries included."),
 		serial:      d("policy_serial", "Number of the policy in force, one more with each update."),
-		entries:     d("list_entries", "Entries of a list in force.", "list"),
-		leftOut:     d("list_entries_left_out", "Lines of a list that are left out.", "list", "reason"),
-		listState:   d("list_state", "1 for the state that a list is in: ok, stale (the last good content serves on) or failed.", "list", "state"),
-		listLoaded:  d("list_loaded_timestamp_seconds", "When the content in force was read.", "list"),
+		memory:      d("policy_memory_bytes", "Memory of the policy in force."),
 		updateTook:  d("list_update_duration_seconds", "How long the latest update of the lists took."),
+		notifies:    d("list_notifies_total", "NOTIFY messages about zones that are lists, by what became of them.", "outcome"),
+		lists:       newListDescriptions(d),
 		verdicts:    d("hits_verdicts_total", "Hits: verdicts_total = journaled_total + queued + lost_total, always."),
 		journaled:   d("hits_journaled_total", "Hits in lines written to the journal."),
 		queued:      d("hits_queued", "Hits that wait to be written."),
@@ -115,7 +116,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, l := range c.s.listeners {
 		m.counter(c.desc.kernelDrops, l.Drops(), l.Addr().String())
 	}
-	c.lists(m, c.s.lists)
+	c.policy(m, c.s.lists)
+	for _, l := range c.s.statuses() {
+		c.desc.lists.collect(m, &l)
+	}
 	c.hits(m, c.s.journal.Stats())
 	c.cache(m, c.s.cache.Stats())
 	for _, u := range c.s.forwarder.Stats() {
@@ -144,23 +148,16 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.gauge(c.desc.waiting, float64(s.Waiting))
 }
 
-func (c *collector) lists(m sender, l *blocklist.Lists) {
+func (c *collector) policy(m sender, l *blocklist.Lists) {
 	p := l.Policy()
 	m.gauge(c.desc.indicators, float64(p.Indicators()))
 	m.gauge(c.desc.serial, float64(p.Serial()))
+	m.gauge(c.desc.memory, float64(p.Memory()))
 	m.gauge(c.desc.updateTook, l.LastUpdate().Took.Seconds())
-	for _, s := range l.Status() {
-		m.gauge(c.desc.entries, float64(s.Entries), s.Name)
-		m.gauge(c.desc.leftOut, float64(s.Malformed), s.Name, "malformed")
-		m.gauge(c.desc.leftOut, float64(s.Refused), s.Name, "refused")
-		m.gauge(c.desc.leftOut, float64(s.Low), s.Name, "confidence")
-		for _, state := range []string{blocklist.StateOK, blocklist.StateStale, blocklist.StateFailed} {
-			m.gauge(c.desc.listState, truth(s.State == state), s.Name, state)
-		}
-		if !s.Loaded.IsZero() {
-			m.gauge(c.desc.listLoaded, float64(s.Loaded.UnixMilli())/1000, s.Name)
-		}
-	}
+	n := l.Notifies()
+	m.counter(c.desc.notifies, n.Believed, "believed")
+	m.counter(c.desc.notifies, n.Refused, "refused")
+	m.counter(c.desc.notifies, n.Forged, "forged")
 }
 
 func (c *collector) hits(m sender, s hits.Stats) {

@@ -19,26 +19,6 @@ func load(file string) (*configs.Config, error) {
 	return configs.Load(file)
 }
 
-// specs are the configured lists in the words of package blocklist.
-func specs(c *configs.Config) []blocklist.Spec {
-	var all []blocklist.Spec
-	for _, l := range c.Allow {
-		all = append(all, spec(l, true))
-	}
-	for _, l := range c.Lists {
-		all = append(all, spec(l, false))
-	}
-	return all
-}
-
-func spec(l configs.List, allow bool) blocklist.Spec {
-	return blocklist.Spec{
-		Name: l.Name, Source: l.Source, Allow: allow, Format: format.Kind(l.Format), Match: string(l.Match),
-		Action: action(l.Action), IPv4: sink(l.IPv4), IPv6: sink(l.IPv6),
-		Family: l.Family, Confidence: int8(l.Confidence), MinConfidence: int8(l.MinConfidence), EDE: edeCode(l.EDE),
-	}
-}
-
 // action of a word that the configuration has validated.
 func action(a configs.Action) format.Action {
 	if a == "" {
@@ -95,20 +75,6 @@ func explainLevel(e configs.Explain) resolver.Explain {
 		return resolver.ExplainFull
 	}
 	return resolver.ExplainNone
-}
-
-// readLists reads the lists of a configuration once.
-func readLists(c *configs.Config) (*blocklist.Lists, error) {
-	lists, err := blocklist.Open(listOptions(c))
-	if err != nil {
-		return nil, err
-	}
-	return lists, lists.Close() // the policy stays usable
-}
-
-// listOptions open the lists of a configuration without watching them.
-func listOptions(c *configs.Config) blocklist.Options {
-	return blocklist.Options{Specs: specs(c), DefaultAction: action(c.Sinkhole.Action), Embedded: embeddedList}
 }
 
 func embeddedList(name string) ([]byte, bool) {

@@ -128,7 +128,7 @@ hits: {journal: {path: data/hits}}`)
 		{dig, "+ignore big.test TXT", []string{`flags: qr tc rd ra;`, `ANSWER: 0`}, ""},
 		{dig, "big.test TXT", []string{`ANSWER: 15`}, ""},
 		{dig, "www.test CH TXT", []string{`status: REFUSED`}, ""},
-		{dig, "+opcode=notify www.test SOA", []string{`status: NOTIMP`}, ""},
+		{dig, "+opcode=notify www.test SOA", []string{`status: REFUSED`}, ""},
 		{kdig, "+edns lumma.example", []string{`203.0.113.53`, `EDE: 4`}, ""},
 		{kdig, "+tcp +keepopen lumma.example www.test two.test", []string{`203.0.113.53`, `198.18.0.1`, `198.18.0.3`}, ""},
 		{kdig, "mail.test MX", []string{`10 www.test.`}, ""},

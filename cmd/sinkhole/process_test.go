@@ -146,3 +146,11 @@ func (p *process) run(args ...string) (stdout string) {
 	}
 	return string(out)
 }
+
+// fails runs another command that must not succeed.
+func (p *process) fails(args ...string) {
+	p.t.Helper()
+	if out, err := exec.Command("sinkhole", append(args, "-c", p.path("sinkhole.yaml"))...).CombinedOutput(); err == nil {
+		p.t.Fatalf("sinkhole %s succeeded:\n%s", strings.Join(args, " "), out)
+	}
+}

@@ -37,6 +37,22 @@ func newQuestion(text, qtype, client string) (q question, err error) {
 	return q, err
 }
 
+// isAbout tells whether an entry, as the guard writes it, is what is asked or
+// covers it.
+func (q *question) isAbout(entry string) bool {
+	if prefix, err := netip.ParsePrefix(entry); err == nil {
+		return prefix.Contains(q.addr)
+	}
+	if addr, err := netip.ParseAddr(entry); err == nil {
+		return addr == q.addr
+	}
+	if q.name == nil {
+		return false
+	}
+	asked, name := format.Text(q.name), strings.TrimPrefix(entry, "*.")
+	return asked == name || strings.HasSuffix(asked, "."+name)
+}
+
 // questionName refuses what responders paste from reports instead of asking for
 // a name that no list can hold: it would be found not to be listed.
 func questionName(text string) ([]byte, error) {

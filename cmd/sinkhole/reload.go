@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -30,9 +29,6 @@ func newReload(file *string) *cobra.Command {
 
 // printReload says what a reload did; a list that failed is a fault.
 func printReload(out, messages io.Writer, a reloadAnswer) error {
-	if a.Error != "" {
-		return errors.New(a.Error)
-	}
 	fmt.Fprintf(out, "%s indicators in force, %s added, %s removed, in %s\n",
 		humanize.Comma(int64(a.Indicators)), humanize.Comma(int64(a.Added)), humanize.Comma(int64(a.Removed)), a.Took)
 	if len(a.Changed) > 0 {
@@ -40,6 +36,9 @@ func printReload(out, messages io.Writer, a reloadAnswer) error {
 	}
 	if len(a.Restart) > 0 {
 		fmt.Fprintf(messages, "sinkhole: these keys take effect at the next start: %s\n", strings.Join(a.Restart, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Held)) {
+		fmt.Fprintf(messages, "sinkhole: list %s is held: it %s; see sinkhole lists diff %s, then sinkhole lists approve %s\n", name, a.Held[name], name, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Failed)) {
 		fmt.Fprintf(messages, "sinkhole: list %s failed: %s\n", name, a.Failed[name])

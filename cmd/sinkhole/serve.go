@@ -36,6 +36,9 @@ func serve(file string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.CheckFiles(); err != nil {
+		return err
+	}
 	// With one thread for Go code, work beside the path would hold up answers
 	// until it is preempted.
 	if runtime.GOMAXPROCS(0) < 2 {
@@ -43,7 +46,7 @@ func serve(file string) error {
 	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	s, err := newServer(file, c)
+	s, err := newServer(file, c, signals)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"sinkhole/blocklist"
+	"sinkhole/blocklist/feed"
 	"sinkhole/configs"
 	"sinkhole/hits"
 	"sinkhole/hits/console"
@@ -30,6 +31,7 @@ type server struct {
 	level zap.AtomicLevel
 
 	journal   *hits.Journal
+	store     *feed.Store // nil: nothing is kept of lists
 	lists     *blocklist.Lists
 	cache     *cache.Cache
 	forwarder *upstream.Forwarder
@@ -37,6 +39,9 @@ type server struct {
 	listeners []*resolver.Listener
 	consoles  []*console.Server
 	control   *control
+	memory    *memory
+
+	signals <-chan os.Signal // ends a start that waits
 
 	state   atomic.Pointer[string] // why the server is not ready; nil: it is
 	serving atomic.Bool            // queries are answered: list updates run in the background
@@ -47,9 +52,10 @@ type server struct {
 
 // newServer takes all that a server holds: the journal, the sockets, the lists.
 // What it has taken is given back by stop, also after an error.
-func newServer(file string, c *configs.Config) (*server, error) {
-	s := &server{file: file, config: c, started: c}
+func newServer(file string, c *configs.Config, signals <-chan os.Signal) (*server, error) {
+	s := &server{file: file, config: c, started: c, signals: signals}
 	s.log, s.level = newLogger(c.Log)
+	s.memory = newMemory(s.log)
 	s.notReady("starting")
 	err := s.open(c)
 	if err != nil {
@@ -71,7 +77,8 @@ func (s *server) open(c *configs.Config) (err error) {
 	s.resolver = resolver.New(resolver.Options{
 		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
 		Forward: s.forwarder.Exchange, NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
-		TTL: resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
+		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
+		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
 	})
 	if err = s.listen(c); err != nil {
 		return err
@@ -159,36 +166,6 @@ func (s *server) openConsoles(c *configs.Config) error {
 	return errors.Join(open("console.listen", c.Console.Listen, !own), open("metrics.listen", c.Metrics.Listen, true))
 }
 
-func (s *server) openLists(c *configs.Config) (err error) {
-	o := listOptions(c)
-	o.Watch, o.Logger = true, s.log.Named("lists")
-	o.Background = s.update
-	if s.lists, err = blocklist.Open(o); err != nil {
-		return err
-	}
-	if len(c.Lists) == 0 {
-		s.log.Warn("no list is configured: nothing is blocked")
-	}
-	if c.Guard.OnEmpty == configs.OnEmptyRefuse && !usable(s.lists.Status()) {
-		return errors.New("guard.on_empty is refuse, and no list could be used: see the messages above")
-	}
-	return nil
-}
-
-// update runs the update of the lists: out of the way of queries once there are
-// any.
-func (s *server) update(work func()) {
-	if s.serving.Load() {
-		background(s.log, work)
-		return
-	}
-	work()
-}
-
-func usable(lists []blocklist.Status) bool {
-	return slices.ContainsFunc(lists, func(l blocklist.Status) bool { return !l.Allow && l.State != blocklist.StateFailed })
-}
-
 // serve starts to answer.
 func (s *server) serve() {
 	s.control.serve()
@@ -197,6 +174,7 @@ func (s *server) serve() {
 	}
 	s.serving.Store(true)
 	s.state.Store(nil)
+	s.memory.updated()
 }
 
 // failed gives the error of a listener that stopped by itself.
@@ -280,9 +258,8 @@ func (s *server) stopAnswering() {
 	if s.forwarder != nil {
 		_ = s.forwarder.Close()
 	}
-	if s.lists != nil {
-		go func() { _ = s.lists.Close() }()
-	}
+	s.memory.close()
+	go s.closeLists()
 }
 
 func (s *server) logAccount() {
@@ -295,7 +272,7 @@ func (s *server) logAccount() {
 // restart.
 func reloadable(key string) bool {
 	switch key {
-	case "lists", "allow", "clients.allow", "clients.refuse", "log.level", "guard.on_empty":
+	case "lists", "allow", "clients.allow", "clients.refuse", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
 		return true
 	}
 	return strings.HasPrefix(key, "sinkhole.")
@@ -318,6 +295,11 @@ func (s *server) reload() (reloaded, error) {
 		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
 		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
 	}
+	lists, err := reloadedLists(next)
+	if err != nil {
+		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
+		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
+	}
 	var r reloaded
 	for _, key := range configs.Changed(s.config, next) {
 		if reloadable(key) {
@@ -332,9 +314,18 @@ func (s *server) reload() (reloaded, error) {
 	s.config = next
 	s.level.SetLevel(logLevel(next.Log.Level))
 	s.resolver.Configure(settings(next))
-	r.Update = s.lists.Configure(specs(next), action(next.Sinkhole.Action))
+	if r.Update, err = s.lists.Configure(lists); err != nil {
+		return reloaded{}, err
+	}
 	s.log.Info("reloaded", zap.Strings("changed", r.Changed), zap.Strings("restart_needed", r.Restart))
 	return r, nil
+}
+
+// configNow is the configuration in force.
+func (s *server) configNow() *configs.Config {
+	s.reloads.Lock()
+	defer s.reloads.Unlock()
+	return s.config
 }
 
 func serverNames(servers []configs.Server) []string {

@@ -330,3 +330,20 @@ func BenchmarkPut(b *testing.B) {
 		c.Put(e)
 	}
 }
+
+// To look whether something is there is no use of it.
+func TestHas(t *testing.T) {
+	c := cache.New(cache.Options{Memory: 1 << 20})
+	c.Put(entry("a", 100, 10*second))
+	for label, want := range map[string]bool{"a": true, "b": false} {
+		if got := c.Has(key(label), 2*second); got != want {
+			t.Errorf("%s: %v, expected %v", label, got, want)
+		}
+	}
+	if c.Has(key("a"), 10*second) {
+		t.Error("an expired entry is there")
+	}
+	if s := c.Stats(); s.Hits+s.Misses+s.Expired != 0 || s.Entries != 1 {
+		t.Errorf("it was counted: %+v", s)
+	}
+}

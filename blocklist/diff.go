@@ -1,0 +1,179 @@
+package blocklist
+
+import (
+	"slices"
+	"time"
+
+	"sinkhole/blocklist/format"
+)
+
+// Diff is what the last update of a list changed, or what one that is held would
+// change.
+type Diff struct {
+	List           string    `json:"list"`
+	Held           string    `json:"held,omitempty"` // why the new content waits
+	Time           time.Time `json:"time"`
+	Version        string    `json:"version"` // of the new content
+	Before         string    `json:"before"`  // of that before
+	Added, Removed int       `json:"-"`
+	// Names, addresses and prefixes, the first of those counted; empty for a list
+	// that was not there before.
+	AddedEntries   []string `json:"added"`
+	RemovedEntries []string `json:"removed"`
+	// What the guard kept out of the new content.
+	GuardRefused []Fault `json:"guard_refused,omitempty"`
+	GuardHeld    []Fault `json:"guard_held,omitempty"`
+}
+
+// maxDiff bounds the entries that a diff names.
+const maxDiff = 10_000
+
+// Diff is what the last update of a list changed or would change; nil if there
+// was none that did.
+func (l *Lists) Diff(list string) *Diff {
+	l.showing.Lock()
+	defer l.showing.Unlock()
+	return l.diffs[list]
+}
+
+// compare counts what an update changed, and notes it for each list of next.
+func (l *Lists) compare(old, p *Policy, next map[string]*content, u *Update) {
+	if old == p {
+		return
+	}
+	if old.Indicators() == 0 { // the start: nothing to compare with
+		u.Added = p.Indicators()
+		return
+	}
+	for i := range p.lists {
+		at := old.listNamed(p.lists[i].Name)
+		if at >= 0 && sameParts(old, at, p, i) {
+			continue
+		}
+		name := p.lists[i].Name
+		d := &Diff{List: name, Time: time.Now(), Version: p.lists[i].Version}
+		u.Added += p.beyond(i, old, at, &d.Added, &d.AddedEntries)
+		if at >= 0 {
+			d.Before = old.lists[at].Version
+			old.beyond(at, p, i, &d.Removed, &d.RemovedEntries)
+		}
+		if _, fresh := next[name]; fresh {
+			l.setDiff(d)
+		}
+	}
+	// What is gone is what was there and is not among what is there now.
+	u.Removed = old.Indicators() + u.Added - p.Indicators()
+}
+
+// previewHeld notes what the lists that are held would change.
+func (l *Lists) previewHeld(p *Policy, results map[string]*reading, u *Update) {
+	for name, reason := range u.Held {
+		r := results[name]
+		held, err := compile(0, []compiled{{List: List{Name: name}, parts: []listPart{{segment: r.segment}}}}, groups{})
+		if err != nil {
+			continue
+		}
+		at := p.listNamed(name)
+		d := &Diff{List: name, Time: time.Now(), Version: r.version, Before: p.lists[at].Version, Held: reason, GuardRefused: r.refused.shown, GuardHeld: r.held.shown}
+		held.beyond(0, p, at, &d.Added, &d.AddedEntries)
+		p.beyond(at, held, 0, &d.Removed, &d.RemovedEntries)
+		l.setDiff(d)
+	}
+}
+
+func (l *Lists) setDiff(d *Diff) {
+	l.showing.Lock()
+	defer l.showing.Unlock()
+	l.diffs[d.List] = d
+}
+
+// listNamed is the index of a list, -1 if there is none.
+func (p *Policy) listNamed(name string) int {
+	return slices.IndexFunc(p.lists, func(o List) bool { return o.Name == name })
+}
+
+// sameParts tells whether two policies have the same content of a list.
+func sameParts(a *Policy, i int, b *Policy, j int) bool {
+	return slices.EqualFunc(a.partsOf(i), b.partsOf(j), func(x, y *part) bool { return x.segment == y.segment && len(x.dead) == len(y.dead) })
+}
+
+func (p *Policy) partsOf(list int) (all []*part) {
+	for i := range p.parts {
+		if int(p.parts[i].list) == list {
+			all = append(all, &p.parts[i])
+		}
+	}
+	return all
+}
+
+// beyond counts the triggers of a list of p that the list at index at of other
+// lacks, and names the first of them; at is -1 where other has no such list. It
+// returns how many of them no list of other has, each once.
+func (p *Policy) beyond(list int, other *Policy, at int, count *int, names *[]string) (fresh int) {
+	for place, entry := range p.differing(list, other, at) {
+		inList, inAny := other.knows(at, entry)
+		if inList || p.first(list, entry) != place {
+			continue
+		}
+		if *count++; at >= 0 && len(*names) < maxDiff {
+			*names = append(*names, textOf(entry))
+		}
+		if !inAny && p.first(-1, entry) == place {
+			fresh++
+		}
+	}
+	return fresh
+}
+
+// knows tells whether a list has an entry with the trigger of this one, and
+// whether any has.
+func (p *Policy) knows(list int, entry []byte) (inList, inAny bool) {
+	if entry[0] < tagResponse4 {
+		return p.knowsName(list, entry)
+	}
+	for place := range p.same(entry) {
+		part, _ := p.entryAt(place)
+		if inAny = true; int(part.list) == list {
+			return true, true
+		}
+	}
+	return false, inAny
+}
+
+func (p *Policy) knowsName(list int, entry []byte) (inList, inAny bool) {
+	var h suffixHashes
+	name := entry[:h.of(&p.key, entry)]
+	if h.depth >= 2 && len(p.filter.blocks) > 0 && !p.filter.find(h.depth, h.hash[2], h.hash[3], h.hash[4]).has(h.whole) {
+		return false, false
+	}
+	for s := p.index.search(h.whole); s.next(); {
+		if p.isName(s.place, name) {
+			if inAny = true; int(p.parts[p.owners[s.place>>chunkBits]].list) == list {
+				return true, true
+			}
+		}
+	}
+	return false, inAny
+}
+
+// first is the first place of a trigger in a list, with -1 in any.
+func (p *Policy) first(list int, entry []byte) uint32 {
+	for place := range p.same(entry) {
+		if part, _ := p.entryAt(place); list < 0 || int(part.list) == list {
+			return place
+		}
+	}
+	return 0
+}
+
+// textOf is a trigger as an operator writes it.
+func textOf(entry []byte) string {
+	trigger, name, prefix := triggerOf(entry)
+	switch {
+	case trigger == format.QName:
+		return format.Text(name)
+	case prefix.IsSingleIP():
+		return prefix.Addr().String()
+	}
+	return prefix.String()
+}

@@ -1,0 +1,37 @@
+package guard
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxLine bounds a line of a file.
+const maxLine = 64 << 10
+
+// eachLine hands out the lines of a text, without white space around them. The
+// error of visit comes back with file and line before it; that of r says where
+// it happened itself.
+func eachLine(path string, r io.Reader, visit func(line uint32, text []byte) error) error {
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(make([]byte, 0, maxLine), maxLine)
+	line := uint32(0)
+	for scanner.Scan() {
+		text := scanner.Bytes()
+		if line == 0 {
+			text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+		}
+		line++
+		if err := visit(line, bytes.TrimSpace(text)); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, line, err)
+		}
+	}
+	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return fmt.Errorf("%s:%d: a line of more than %d octets, expected one name, address or prefix a line: is this another file?", path, line+1, maxLine)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package blocklist
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Update is what one update of the lists did.
+type Update struct {
+	Serial         uint64
+	Lists          []string // read in this update
+	Indicators     int      // in force after it
+	Added, Removed int      // indicators
+	Failed         map[string]error
+	Compiled       []string          // those of Lists that were taken from their compiled copies
+	Held           map[string]string // lists whose new content waits for approval, and why
+	Took           time.Duration
+}
+
+// Err joins the lists' errors.
+func (u *Update) Err() error {
+	var all []error
+	for _, name := range u.Lists {
+		if err := u.Failed[name]; err != nil {
+			all = append(all, fmt.Errorf("list %s: %w", name, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Why there is an update, as the log names it.
+const (
+	causeConfiguration = "configuration"
+	causeReload        = "reload"
+	causeChanged       = "changed"
+	causeRetry         = "retry"
+	causeFetched       = "fetched"
+	causeApproved      = "approved"
+	causeTransferred   = "transferred"
+)
+
+// update reads some lists, compiles all and swaps the policy. A retry in which
+// no list could be read leaves the policy as it is.
+func (l *Lists) update(specs []Spec, cause string) Update {
+	return l.updateWith(specs, cause, l.read)
+}
+
+// read reads a list from where its content is: files, or the copy of what came
+// over the network.
+func (l *Lists) read(spec *Spec) *reading {
+	t := l.terms(spec)
+	if isLocal(spec.Source) {
+		return readLocal(spec, t)
+	}
+	return l.network.readCopy(spec, t)
+}
+
+func (l *Lists) terms(spec *Spec) *terms {
+	return &terms{
+		action: l.DefaultAction, embedded: l.options.Embedded, guard: l.guard,
+		overrides: l.approvals.overrides(spec.Name), spill: l.approvals.dir(spec.Name),
+	}
+}
+
+func (l *Lists) updateWith(specs []Spec, cause string, read func(*Spec) *reading) (u Update) {
+	l.options.Background(func() { u = l.run(specs, cause, read) })
+	if l.watcher != nil {
+		now := time.Now()
+		l.retries.note(&u, cause == causeRetry, now)
+		l.retries.arm(now, l.retry)
+	}
+	l.showing.Lock()
+	l.last = u
+	l.showing.Unlock()
+	l.report(specs, u, cause)
+	return u
+}
+
+func (l *Lists) run(specs []Spec, cause string, read func(*Spec) *reading) Update {
+	start := time.Now()
+	u := Update{Lists: namesOf(specs), Failed: map[string]error{}, Held: map[string]string{}}
+	results := map[string]*reading{}
+	next := map[string]*content{}
+	bases := map[string]*reading{}
+	for i := range specs {
+		spec := &specs[i]
+		r := l.readOrLoad(spec, read, bases)
+		results[spec.Name] = r
+		if !r.saved.IsZero() {
+			u.Compiled = append(u.Compiled, spec.Name)
+		}
+		switch reason := l.shrunk(spec, r, cause); {
+		case r.err != nil:
+			u.Failed[spec.Name] = r.err
+		case reason != "":
+			u.Held[spec.Name] = reason
+		default:
+			next[spec.Name] = contentOf(spec, r)
+		}
+	}
+	old := l.Policy()
+	if cause == causeRetry && len(u.Failed) == len(specs) {
+		next = nil
+	} else if err := l.put(next); err != nil {
+		for _, name := range u.Lists {
+			u.Failed[name] = err
+		}
+		next = nil
+	}
+	p := l.Policy()
+	l.compare(old, p, next, &u)
+	l.previewHeld(p, results, &u)
+	u.Serial, u.Indicators, u.Took = p.serial, p.Indicators(), time.Since(start)
+	l.note(p, results, bases, &u)
+	l.saveImages(specs, results, &u)
+	return u
+}
+
+// readOrLoad reads a list unless its compiled copy is current. A copy that is
+// not is the last good content until there is another.
+func (l *Lists) readOrLoad(spec *Spec, read func(*Spec) *reading, bases map[string]*reading) *reading {
+	image := l.image(spec, l.terms(spec))
+	if image == nil {
+		return read(spec)
+	}
+	if l.isCurrent(spec, image) {
+		if isZone(spec.Source) {
+			return l.network.replayed(spec, l.terms(spec), image)
+		}
+		return image
+	}
+	bases[spec.Name] = image
+	l.content[spec.Name] = contentOf(spec, image)
+	return read(spec)
+}
+
+func contentOf(spec *Spec, r *reading) *content {
+	c := &content{
+		allow: spec.Allow, source: spec.Source, parts: r.parts,
+		entries: r.entries(), rules: r.segment.rules, version: orElse(r.serial, r.version), seen: r.seen,
+	}
+	if c.parts == nil {
+		c.parts = []listPart{{segment: r.segment}}
+	}
+	return c
+}
+
+// entries is how many the source held, those that were kept out included.
+func (r *reading) entries() int {
+	all := r.changed
+	for _, f := range r.files {
+		all += f.Entries
+	}
+	return all
+}
+
+// shrunk says why a list's new content must wait: it lost too much at once, and
+// nobody has approved that. An approval is of this very content.
+func (l *Lists) shrunk(spec *Spec, r *reading, cause string) string {
+	before := l.content[spec.Name]
+	if r.err != nil || before == nil || before.source != spec.Source || before.allow != spec.Allow ||
+		cause == causeApproved || l.approvals.has(spec.Name, r.version) {
+		return ""
+	}
+	now := r.entries()
+	if now > 0 && r.segment.rules == 0 && before.rules > 0 {
+		return fmt.Sprintf("of its %d entries none is left over, before there were %d", now, before.rules)
+	}
+	if !l.HoldShrunk || before.entries-now <= before.entries*l.ShrinkLimit/100 {
+		return ""
+	}
+	return fmt.Sprintf("shrank from %d to %d entries, guard.shrink_limit is %d%%", before.entries, now, l.ShrinkLimit)
+}
+
+// put compiles a policy in which some lists have new content, and swaps it in.
+func (l *Lists) put(next map[string]*content) error {
+	merged := map[string]*content{}
+	var lists []compiled
+	for i := range l.Specs {
+		spec := &l.Specs[i]
+		c := next[spec.Name]
+		if c == nil {
+			if c = l.content[spec.Name]; c != nil && c.allow != spec.Allow {
+				c = nil // an allow list never becomes one that blocks, or the other way
+			}
+		}
+		list := compiled{List: spec.list()}
+		if c != nil {
+			merged[spec.Name] = c
+			list.parts, list.Version = c.parts, c.version
+			if spec.Expires > 0 && !c.seen.IsZero() {
+				list.Ends = c.seen.Add(spec.Expires).Unix()
+			}
+		}
+		lists = append(lists, list)
+	}
+	p, err := compile(l.serial+1, lists, l.groups)
+	if err != nil {
+		return err
+	}
+	l.serial++
+	l.content = merged
+	l.policy.Store(p)
+	return nil
+}

@@ -1,0 +1,163 @@
+package configs
+
+import (
+	"bufio"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+const (
+	maxSecret  = 4 << 10
+	maxClients = 64 << 20
+)
+
+// Secret reads the secret of the header. Empty where no file is named.
+func (a Auth) Secret() (string, error) { return readSecret(a.SecretFile) }
+
+// Secret reads the key, in base64. Empty where no file is named.
+func (t TSIG) Secret() (string, error) {
+	secret, err := readSecret(t.SecretFile)
+	if err != nil || t.SecretFile == "" {
+		return "", err
+	}
+	if _, err := base64.StdEncoding.DecodeString(secret); err != nil {
+		return "", fmt.Errorf("%s: found no base64, expected the key's secret alone, as it stands between the quotes of the primary's key", t.SecretFile)
+	}
+	return secret, nil
+}
+
+// readSecret reads a file of one line. Its error never shows what is in it.
+func readSecret(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	file, err := openRegular(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if err != nil {
+		return "", refuseFile(path, err)
+	}
+	secret := strings.TrimSpace(string(data))
+	switch {
+	case len(data) > maxSecret:
+		return "", fmt.Errorf("%s: found more than %d bytes, expected a secret on one line: is this another file?", path, maxSecret)
+	case secret == "":
+		return "", fmt.Errorf("%s: found nothing, expected a secret on one line", path)
+	case strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", fmt.Errorf("%s: found several lines or a control character, expected a secret on one line", path)
+	}
+	return secret, nil
+}
+
+// ReadClients reads all clients of a group, those of its files too: an address
+// or prefix a line, # begins a comment.
+func (g Group) ReadClients() ([]netip.Prefix, error) {
+	prefixes, files := g.Split()
+	for _, path := range files {
+		more, err := readPrefixes(path)
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, more...)
+	}
+	return prefixes, nil
+}
+
+func readPrefixes(path string) (prefixes []netip.Prefix, err error) {
+	file, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	bounded := &io.LimitedReader{R: file, N: maxClients + 1}
+	scanner := bufio.NewScanner(bounded)
+	line := 0
+	for scanner.Scan() {
+		line++
+		text, _, _ := strings.Cut(strings.TrimPrefix(scanner.Text(), "\uFEFF"), "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		p, err := parsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
+		}
+		prefixes = append(prefixes, p)
+	}
+	switch err := scanner.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, fmt.Errorf("%s:%d: found a line of more than %d bytes, expected an address or prefix a line: is this another file?", path, line+1, bufio.MaxScanTokenSize)
+	case err != nil:
+		return nil, refuseFile(path, err)
+	case bounded.N == 0:
+		return nil, fmt.Errorf("%s: found more than %d MiB, expected at most that much", path, maxClients>>20)
+	}
+	return prefixes, nil
+}
+
+// openRegular opens a regular file: a pipe could keep us waiting.
+func openRegular(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, refuseFile(path, err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is a directory, device or pipe, expected a regular file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, refuseFile(path, err)
+	}
+	return file, nil
+}
+
+func refuseFile(path string, err error) error {
+	return fmt.Errorf("%s: %w, expected a file that the user (uid %d) can read", path, cause(err), os.Geteuid())
+}
+
+// CheckFiles looks at the files that c names beside its lists: secrets, clients
+// of groups, what the guard protects. It gives [Faults] at the keys, or nil.
+// Reading a configuration does not need these files.
+func (c *Config) CheckFiles() error {
+	d := &decoder{source: c.source}
+	check := func(key string, err error) {
+		if err != nil {
+			d.fault(c.source.near(key), key, "%s", err)
+		}
+	}
+	for section, lists := range map[string][]List{"lists": c.Lists, "allow": c.Allow} {
+		for i, l := range lists {
+			_, err := l.Auth.Secret()
+			check(fmt.Sprintf("%s[%d].auth.secret_file", section, i), err)
+			_, err = l.TSIG.Secret()
+			check(fmt.Sprintf("%s[%d].tsig.secret_file", section, i), err)
+		}
+	}
+	for i, g := range c.Groups {
+		for n, client := range g.Clients {
+			_, err := Group{Clients: []string{client}}.ReadClients()
+			check(fmt.Sprintf("groups[%d].clients[%d]", i, n), err)
+		}
+	}
+	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold} {
+		for i, path := range paths {
+			file, err := openRegular(path)
+			if err == nil {
+				err = file.Close()
+			}
+			check(fmt.Sprintf("%s[%d]", key, i), err)
+		}
+	}
+	if len(d.faults) == 0 {
+		return nil
+	}
+	return d.faults.arranged()
+}
