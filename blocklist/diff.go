@@ -66,18 +66,39 @@ func (l *Lists) compare(old, p *Policy, next map[string]*content, u *Update) {
 }
 
 // previewHeld notes what the lists that are held would change.
-func (l *Lists) previewHeld(p *Policy, results map[string]*reading, u *Update) {
-	for name, reason := range u.Held {
+func (l *Lists) previewHeld(p *Policy, results map[string]*reading, held map[string]string) {
+	for name, reason := range held {
 		r := results[name]
-		held, err := compile(0, []compiled{{List: List{Name: name}, parts: []listPart{{segment: r.segment}}}}, groups{})
+		after, err := compile(0, []compiled{{List: List{Name: name}, parts: []listPart{{segment: r.segment}}}}, groups{})
 		if err != nil {
 			continue
 		}
 		at := p.listNamed(name)
 		d := &Diff{List: name, Time: time.Now(), Version: r.version, Before: p.lists[at].Version, Held: reason, GuardRefused: r.refused.shown, GuardHeld: r.held.shown}
-		held.beyond(0, p, at, &d.Added, &d.AddedEntries)
-		p.beyond(at, held, 0, &d.Removed, &d.RemovedEntries)
+		after.beyond(0, p, at, &d.Added, &d.AddedEntries)
+		p.beyond(at, after, 0, &d.Removed, &d.RemovedEntries)
 		l.setDiff(d)
+	}
+}
+
+// findHeld looks for what was held of lists before a restart.
+func (l *Lists) findHeld(p *Policy, specs []Spec, u *Update) {
+	held, results := map[string]string{}, map[string]*reading{}
+	for i := range specs {
+		spec := &specs[i]
+		if d := l.Diff(spec.Name); d != nil && d.Held != "" {
+			continue
+		}
+		if r, reason := l.network.readHeld(spec, l.terms(spec)); r != nil && r.err == nil {
+			held[spec.Name], results[spec.Name] = reason, r
+		}
+	}
+	l.previewHeld(p, results, held)
+	l.showing.Lock()
+	defer l.showing.Unlock()
+	for name, reason := range held {
+		l.state[name].State, l.state[name].HeldReason = StateHeld, reason
+		u.Held[name] = reason
 	}
 }
 

@@ -154,7 +154,7 @@ func (a *amendment) add(i *format.Indicator) {
 // content is the list with what was amended.
 func (a *amendment) content(version string) (*content, error) {
 	b := newBuilder(a.spec, a.terms.action, a.terms.spill)
-	b.addFile(a.spec.Source)
+	b.addFile(shown(a.spec.Source))
 	b.setVersion(version)
 	dead := a.dead()
 	for _, packed := range a.order {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -40,10 +41,6 @@ type network struct {
 	closed chan struct{}
 	ended  sync.WaitGroup
 }
-
-// forgetAfter is how long the copies of a list that is no longer configured are
-// kept.
-const forgetAfter = 30 * 24 * time.Hour
 
 // confirmEvery is how often the confirmations of lists with a limit on age are
 // looked at.
@@ -91,9 +88,6 @@ func (n *network) set(specs []Spec) {
 	if err := errors.Join(n.remotes.Set(remote), n.zones.Set(zones)); err != nil {
 		n.log.Error("lists that cannot be fetched", zap.Error(err))
 	}
-	if err := n.store.Prune(namesOf(specs), forgetAfter); err != nil {
-		n.log.Warn("copies of lists that are gone could not be removed", zap.Error(err))
-	}
 }
 
 func (n *network) close() {
@@ -113,12 +107,12 @@ var errNotFetched = errors.New("not fetched yet")
 // one before.
 func (n *network) readCopy(spec *Spec, t *terms) (r *reading) {
 	if n.store == nil {
-		return &reading{err: fmt.Errorf("%s: lists that come over the network need a list_store", spec.Source)}
+		return &reading{err: fmt.Errorf("%s: lists that come over the network need a list_store", shown(spec.Source))}
 	}
 	for range 2 {
 		entry := n.store.Entry(spec.Name, spec.Source)
 		if entry.Good == nil {
-			return &reading{err: fmt.Errorf("%s: %w", spec.Source, errNotFetched)}
+			return &reading{err: fmt.Errorf("%s: %w", shown(spec.Source), errNotFetched)}
 		}
 		if isZone(spec.Source) {
 			r = n.readZone(spec, t, *entry.Good)
@@ -132,6 +126,27 @@ func (n *network) readCopy(spec *Spec, t *terms) (r *reading) {
 		}
 	}
 	return r
+}
+
+// readHeld reads what is held of a list that comes over the network; nil if
+// nothing is.
+func (n *network) readHeld(spec *Spec, t *terms) (*reading, string) {
+	if n.store == nil || isLocal(spec.Source) {
+		return nil, ""
+	}
+	held := n.store.Entry(spec.Name, spec.Source).Held
+	if held == nil {
+		return nil, ""
+	}
+	content, err := feed.Open(n.store.Path(spec.Name, held.Copy), feed.Limits{})
+	if err != nil {
+		return &reading{err: err}, held.Reason
+	}
+	defer content.Close()
+	if serial, isZone := feed.ZoneSerial(held.Copy); isZone {
+		t = t.ofZone(serial)
+	}
+	return readOpened(spec, t, content), held.Reason
 }
 
 // readPage reads the copy of a URL's content.
@@ -303,6 +318,20 @@ func (l *Lists) confirm() {
 			l.options.Logger.Error("confirming lists", zap.Error(err))
 		}
 	})
+}
+
+// shown is a source without what may be secret of it: the user and the query of a
+// URL.
+func shown(source string) string {
+	if isLocal(source) || isZone(source) {
+		return source
+	}
+	u, err := url.Parse(source)
+	if err != nil {
+		return "a URL that cannot be read"
+	}
+	u.User, u.RawQuery, u.ForceQuery = nil, "", false
+	return u.String()
 }
 
 // show adds to a list's state how its source fares.

@@ -1,6 +1,7 @@
 package blocklist
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"sinkhole/blocklist/feed"
 )
@@ -108,10 +112,46 @@ func TestListOverHTTP(t *testing.T) {
 	p.server.Close()
 	run(func(l *Lists) { // the server is away, and what was held still is
 		expect(t, l, "n5.example", "enforce sinkhole feed:6")
-		if u := l.LastUpdate(); len(u.Compiled) != 1 {
+		if u := l.LastUpdate(); len(u.Compiled) != 1 || u.Held["feed"] == "" {
 			t.Errorf("update %+v", u)
 		}
+		if s := status(t, l, "feed"); s.State != StateHeld || s.HeldReason == "" || s.Entries != 100 {
+			t.Errorf("status %+v", s)
+		}
+		if d := l.Diff("feed"); d == nil || d.Held == "" || d.Added != 20 || d.Removed != 90 {
+			t.Errorf("diff %+v", d)
+		}
+		if _, err := l.Approve("ann", "feed"); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, l, "n5.example", "none")
+		expect(t, l, "n119.example", "enforce sinkhole feed:30")
 	})
+	run(func(l *Lists) { expect(t, l, "n119.example", "enforce sinkhole feed:30") })
+}
+
+// TestSecretsOfURLs are shown nowhere.
+func TestSecretsOfURLs(t *testing.T) {
+	p := newPage(t, "evil.example\n/path\n")
+	secret := strings.Replace(p.url(), "//", "//user:geheim@", 1) + "?key=geheim"
+	core, logged := observer.New(zap.DebugLevel)
+	l := open(t, Options{Configuration: specsOf(spec("feed", secret)), Watch: true, Store: openStore(t, t.TempDir()), Logger: zap.New(core)})
+	if err := l.Refresh(t.Context(), "feed"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, l, "evil.example", "enforce sinkhole feed:1")
+	p.status.Store(http.StatusForbidden)
+	err := l.Refresh(t.Context(), "feed")
+	s := status(t, l, "feed")
+	s.Remote.Good = nil // what the store keeps for itself
+	said := fmt.Sprint(err, logged.All(), everything(l.Policy()), l.Diff("feed"))
+	shown, failed := json.Marshal(s)
+	if failed != nil || strings.Contains(said+string(shown), "geheim") {
+		t.Errorf("%v\n%s\n%s", failed, said, shown)
+	}
+	if s.Source != p.url() {
+		t.Errorf("source %s", s.Source)
+	}
 }
 
 // TestApproveOverHTTP lets in what was held of a page.

@@ -89,7 +89,7 @@ func readLocal(spec *Spec, t *terms) *reading {
 // what came over the network from source.
 func readOpened(spec *Spec, t *terms, content *feed.Content) *reading {
 	return read(spec, t, func(p *pass) error {
-		if err := p.parse(spec.Source, content); err != nil {
+		if err := p.parse(shown(spec.Source), content); err != nil {
 			return err
 		}
 		p.digest(content.Digest())
@@ -170,7 +170,7 @@ func (p *pass) allLeftOut() error {
 	if entries > 0 || refused == 0 || len(p.faults.shown) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: none of its %d entries can be used: expected names or addresses; the first: %s", p.spec.Source, refused, &p.faults.shown[0])
+	return fmt.Errorf("%s: none of its %d entries can be used: expected names or addresses; the first: %s", shown(p.spec.Source), refused, &p.faults.shown[0])
 }
 
 func (p *pass) readEmbedded(name string) error {

@@ -99,7 +99,7 @@ func (l *Lists) note(p *Policy, results, bases map[string]*reading, u *Update) {
 		if b := before[spec.Name]; b != nil && b.Allow == spec.Allow {
 			*s = *b
 		}
-		s.Name, s.Source, s.Allow = spec.Name, spec.Source, spec.Allow
+		s.Name, s.Source, s.Allow = spec.Name, shown(spec.Source), spec.Allow
 		if b := bases[spec.Name]; b != nil {
 			s.Version, s.Loaded = b.version, b.saved
 			s.describe(b)

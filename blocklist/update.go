@@ -59,8 +59,17 @@ func (l *Lists) read(spec *Spec) *reading {
 func (l *Lists) terms(spec *Spec) *terms {
 	return &terms{
 		action: l.DefaultAction, embedded: l.options.Embedded, guard: l.guard,
-		overrides: l.approvals.overrides(spec.Name), spill: l.approvals.dir(spec.Name),
+		overrides: l.approvals.overrides(spec.Name), spill: l.spill(spec.Name),
 	}
+}
+
+// spill is where what belongs to a list and need not outlive the process may lie:
+// with the list's copies if they are ours, else anywhere.
+func (l *Lists) spill(list string) string {
+	if !l.options.Watch {
+		return ""
+	}
+	return l.approvals.dir(list)
 }
 
 func (l *Lists) updateWith(specs []Spec, cause string, read func(*Spec) *reading) (u Update) {
@@ -110,10 +119,13 @@ func (l *Lists) run(specs []Spec, cause string, read func(*Spec) *reading) Updat
 	}
 	p := l.Policy()
 	l.compare(old, p, next, &u)
-	l.previewHeld(p, results, &u)
+	l.previewHeld(p, results, u.Held)
 	u.Serial, u.Indicators, u.Took = p.serial, p.Indicators(), time.Since(start)
 	l.note(p, results, bases, &u)
 	l.saveImages(specs, results, &u)
+	if cause == causeConfiguration {
+		l.findHeld(p, specs, &u)
+	}
 	return u
 }
 

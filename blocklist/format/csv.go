@@ -21,23 +21,25 @@ const (
 	colReference
 	colTLP
 	colAction
+	colScope
 	csvColumns
 )
 
 func (c csvColumn) String() string {
 	return [csvColumns]string{"indicator", "type", "family", "confidence", "first_seen",
-		"last_seen", "expires", "reference", "tlp", "action"}[c]
+		"last_seen", "expires", "reference", "tlp", "action", "scope"}[c]
 }
 
 // table reads the rows of our CSV.
 type table struct {
 	records
-	out     *sink
-	scope   Scope
-	place   [csvColumns]int // of each column in a row; -1 where the header has none
-	width   int
-	scratch []byte
-	words   words
+	out      *sink
+	scope    Scope
+	place    [csvColumns]int // of each column in a row; -1 where the header has none
+	width    int
+	scratch  []byte
+	words    words
+	oddScope bool // told already
 }
 
 // readCSV reads our CSV: a header row that names the columns in any order, then
@@ -152,7 +154,27 @@ func (t *table) fill(ind *Indicator) (csvColumn, problem) {
 		return colIndicator, p
 	}
 	e.fill(ind, t.scope)
+	t.readScope(ind)
 	return t.fillContext(ind)
+}
+
+// readScope reads what a row says of the names that it covers. A word of other
+// meaning is passed over: a feed may have such a column for something else.
+func (t *table) readScope(ind *Indicator) {
+	text := t.cell(colScope)
+	if len(text) == 0 || ind.Trigger != QName {
+		return
+	}
+	for scope, word := range [...]string{Exact: "exact", Subtree: "subtree", Below: "below"} {
+		if bytes.EqualFold(text, []byte(word)) {
+			ind.Scope = Scope(scope)
+			return
+		}
+	}
+	if !t.oddScope {
+		t.oddScope = true
+		t.out.warn("line %d: the scope %q is passed over, expected exact, subtree or below", t.line, printable(text))
+	}
 }
 
 func (t *table) readIndicator() (entry, problem) {

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -63,5 +64,26 @@ func TestCSVLongLine(t *testing.T) {
 		if len(got.faults) != 1 || got.faults[0].Line != 2 {
 			t.Errorf("%d octets: faults %+v", len(list), got.faults)
 		}
+	}
+}
+
+// TestCSVScope reads the column in which an export says what names an entry covers.
+func TestCSVScope(t *testing.T) {
+	text := "indicator,scope\nexact.example,exact\nall.example,Subtree\n*.below.example,below\nplain.example,\nodd.example,global\nodder.example,world\n192.0.2.1,exact\n"
+	var got []string
+	result, err := Parse(strings.NewReader(text), Options{}, func(i *Indicator) {
+		got = append(got, fmt.Sprintf("%s %d", i.Name, i.Scope))
+	}, func(f Fault) { t.Errorf("%+v", f) })
+	want := []Scope{Exact, Subtree, Below, Subtree, Subtree, Subtree, Exact}
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%q, %v", got, err)
+	}
+	for i, scope := range want {
+		if !strings.HasSuffix(got[i], fmt.Sprint(" ", scope)) {
+			t.Errorf("row %d: %s, expected scope %d", i+1, got[i], scope)
+		}
+	}
+	if len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], `line 6: the scope "global" is passed over`) {
+		t.Errorf("warnings %q", result.Warnings)
 	}
 }
