@@ -25,7 +25,7 @@ bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 measured: ## the figures of the README, on the lists in SINKHOLE_REAL_DATA
-	SINKHOLE_MEASURE=1 go test -count=1 -v -run 'TestMeasured' ./cmd/sinkhole
+	SINKHOLE_MEASURE=1 go test -count=1 -p 1 -timeout 20m -v -run 'TestMeasured|TestPolicyMemory' ./cmd/sinkhole ./blocklist ./blocklist/feed
 
 image-root: ## the content of the container image, under IMAGE_ROOT
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(IMAGE_ROOT)/sinkhole ./cmd/sinkhole

@@ -1,0 +1,218 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+)
+
+// TestMeasuredMillion has a list of a million names reloaded under load, the
+// server on one processor and the load on another: rounds of quiet and of reload
+// in turn, medians over the rounds.
+func TestMeasuredMillion(t *testing.T) {
+	if os.Getenv("SINKHOLE_MEASURE") == "" {
+		t.Skip("skipped: runs by `make measured` (SINKHOLE_MEASURE), alone on the machine")
+	}
+	const rate, rounds, span = 20_000, 5, 4 * time.Second
+	dir := t.TempDir()
+	names := writeMillion(t, dir, 0)
+	p := startProcess(t, dir, "lists: [{name: million, source: list.txt}]")
+	resting := p.resident()
+	pin(t, p.cmd.Process.Pid, 0)
+	pin(t, os.Getpid(), 1)
+	mix := make([]string, 0, 4000)
+	for i := range 2000 {
+		mix = append(mix, names[i*400], fmt.Sprintf("www%d.clean.test", i))
+	}
+	pump(t, p.dns, mix)
+
+	var quiet, busy []lag
+	for round := range rounds {
+		quiet = append(quiet, measureLag(t, p.dns, mix, rate, span))
+		writeMillion(t, dir, round+1)
+		busy = append(busy, measureLag(t, p.dns, mix, rate, span))
+		want := fmt.Sprintf("version-%d.example", round+1)
+		if _, ok := pump(t, p.dns, []string{want})[want+"."]; !ok {
+			t.Errorf("%s is not in force after %v", want, span)
+		}
+	}
+	drops := p.metric("sinkhole_udp_kernel_drops_total", "")
+	peak := p.highWater()
+	p.stop()
+	took := longestUpdate(t, p)
+	q, b := medianLag(quiet), medianLag(busy)
+	t.Logf("1,000,000 names, %d queries a second: a reload takes %v at most; 99.9th percentile %v (quiet %v), worst %v (quiet %v); %d of %d unanswered, kernel drops %.0f; resident %.0f MiB at rest, %.0f at most",
+		rate, took.Round(time.Millisecond), b.p999, q.p999, b.worst, q.worst, b.lost+q.lost, 2*rounds*rate*int(span/time.Second), drops, resting, peak)
+	if b.lost+q.lost > 0 || drops > 0 {
+		t.Errorf("%d queries unanswered, %v dropped by the kernel", b.lost+q.lost, drops)
+	}
+	if peak > 2*resting {
+		t.Errorf("%.0f MiB at most, expected at most twice the %.0f at rest", peak, resting)
+	}
+}
+
+// writeMillion replaces the list by another of a million names, most of them the
+// same, and returns those that stay.
+func writeMillion(t *testing.T, dir string, version int) (names []string) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(dir, "next"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewWriterSize(file, 1<<20)
+	fmt.Fprintf(out, "version-%d.example\n", version)
+	random := rand.New(rand.NewPCG(1, 2))
+	tops := []string{"com", "net", "org", "top", "xyz", "ru", "co.uk"}
+	for i := range 999_999 {
+		name := fmt.Sprintf("%013x.%s", random.Uint64()>>12, tops[i%len(tops)])
+		if i >= 800_000 && i%100 == version {
+			name = fmt.Sprintf("v%d-%s", version, name)
+		}
+		if i < 800_000 {
+			names = append(names, name)
+		}
+		fmt.Fprintln(out, name)
+	}
+	if err := out.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "list.txt")); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// pin keeps all threads of a process, and those that they start, on one processor.
+func pin(t *testing.T, pid, cpu int) {
+	t.Helper()
+	var set unix.CPUSet
+	set.Set(cpu)
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		id, err := strconv.Atoi(task.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.SchedSetaffinity(id, &set); err != nil {
+			t.Skipf("processor %d cannot be had: %v", cpu, err)
+		}
+	}
+}
+
+// lag is how long answers took, and how many did not come.
+type lag struct {
+	p999, worst time.Duration
+	lost        int
+}
+
+func medianLag(all []lag) (m lag) {
+	at := len(all) / 2
+	slices.SortFunc(all, func(a, b lag) int { return int(a.p999 - b.p999) })
+	m.p999 = all[at].p999.Round(10 * time.Microsecond)
+	slices.SortFunc(all, func(a, b lag) int { return int(a.worst - b.worst) })
+	m.worst = all[at].worst.Round(10 * time.Microsecond)
+	for _, l := range all {
+		m.lost += l.lost
+	}
+	return m
+}
+
+// measureLag sends queries at a steady rate and times each answer.
+func measureLag(t *testing.T, addr string, names []string, rate int, span time.Duration) lag {
+	t.Helper()
+	queries := make([][]byte, len(names))
+	for i, name := range names {
+		q, err := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		queries[i] = q
+	}
+	c, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.(*net.UDPConn).SetReadBuffer(8 << 20)
+	total := int(span.Seconds() * float64(rate))
+	var mu sync.Mutex
+	sent := make([]time.Time, 1<<16) // by ID; far fewer are open at once
+	var took []time.Duration
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 4096)
+		for len(took) < total {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			now := time.Now()
+			if n >= 12 {
+				mu.Lock()
+				took = append(took, now.Sub(sent[binary.BigEndian.Uint16(b)]))
+				mu.Unlock()
+			}
+		}
+	}()
+	begin := time.Now()
+	for n := 0; n < total; {
+		due := min(int(time.Since(begin).Seconds()*float64(rate)), total)
+		for ; n < due; n++ {
+			q := queries[n%len(queries)]
+			binary.BigEndian.PutUint16(q, uint16(n))
+			mu.Lock()
+			sent[uint16(n)] = time.Now()
+			mu.Unlock()
+			if _, err := c.Write(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	<-done
+	c.Close()
+	slices.Sort(took)
+	if len(took) == 0 {
+		t.Fatal("no answer")
+	}
+	return lag{p999: took[len(took)*999/1000], worst: took[len(took)-1], lost: total - len(took)}
+}
+
+// highWater is the most memory that the process ever had resident, in MiB.
+func (p *process) highWater() float64 {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		var kib float64
+		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kib); err == nil {
+			return kib / 1024
+		}
+	}
+	p.t.Fatal("no VmHWM")
+	return 0
+}
