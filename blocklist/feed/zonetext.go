@@ -107,7 +107,7 @@ func appendDataText(to []byte, r record) []byte {
 			return append(to, strings.TrimPrefix(rr.String(), rr.Header().String())...)
 		}
 	}
-	to = fmt.Appendf(to, " %s \\# %d ", dns.Type(r.kind()), len(r.data()))
+	to = fmt.Appendf(to, " %s \\# %d ", typeText(r.kind()), len(r.data()))
 	return hex.AppendEncode(to, r.data())
 }
 
@@ -130,4 +130,13 @@ func appendNameText(to, wire []byte) []byte {
 		}
 	}
 	return to
+}
+
+// typeText is the mnemonic of a type where reading it gives the type again, else
+// its number (RFC 3597 section 5). The library has names that it does not read.
+func typeText(kind uint16) string {
+	if name := dns.Type(kind).String(); dns.StringToType[strings.ToUpper(name)] == kind { // the reader folds case
+		return name
+	}
+	return fmt.Sprintf("TYPE%d", kind)
 }
