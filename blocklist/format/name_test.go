@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -96,6 +97,9 @@ func FuzzName(f *testing.F) {
 			return // the library takes them for the root
 		case err != nil && strings.Contains(err.Error(), "escape"):
 			return // the library is less strict with escapes
+		}
+		if oracle == nil && n > maxName {
+			oracle = errors.New("too long") // the library counts only what the buffer holds
 		}
 		if (err == nil) != (oracle == nil) {
 			t.Fatalf("%q: error %v, the library's %v", text, err, oracle)
