@@ -201,19 +201,16 @@ func (l *Lists) Approvals(list string) ([]Approval, error) {
 	return slices.Clone(known.all), nil
 }
 
-// Approve lets in entries that the guard held or refused in a list, or without
-// entries the content of the list that is held as a whole; user is who decided.
+// Approve lets in entries that the guard held or refused in a list; user is who
+// decided.
 func (l *Lists) Approve(user, list string, entries ...string) (Update, error) {
 	l.updating.Lock()
 	defer l.updating.Unlock()
 	spec := l.spec(list)
 	if spec == nil {
-		return Update{}, fmt.Errorf("no list is named %q: expected one of %q", list, namesOf(l.Specs))
+		return Update{}, noList(list, l.Specs)
 	}
 	now := time.Now().UTC()
-	if len(entries) == 0 {
-		return l.approveHeld(spec, Approval{Time: now, User: user, List: list})
-	}
 	var all []Approval
 	for _, entry := range entries {
 		name, err := l.keptOut(list, entry)
@@ -262,23 +259,65 @@ func canonical(entry string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(entry, "*."), "."))
 }
 
-// approveHeld lets in the content of a list that is held.
-func (l *Lists) approveHeld(spec *Spec, a Approval) (Update, error) {
-	l.showing.Lock()
-	d := l.diffs[spec.Name]
-	l.showing.Unlock()
-	if d == nil || d.Held == "" {
-		return Update{}, fmt.Errorf("nothing of the list %s is held: name an entry to let in what the guard keeps out", spec.Name)
+func noList(name string, specs []Spec) error {
+	return fmt.Errorf("no list is named %q: expected one of %q", name, namesOf(specs))
+}
+
+// ApproveHeld lets in the content of a list that is held as a whole. version is
+// what of it the user has looked at, see [HeldVersion]: what else the source may
+// have given since is not let in. approved is the whole of its digest.
+func (l *Lists) ApproveHeld(user, list, version string) (u Update, approved string, err error) {
+	l.updating.Lock()
+	defer l.updating.Unlock()
+	spec := l.spec(list)
+	if spec == nil {
+		return Update{}, "", noList(list, l.Specs)
 	}
-	a.Version = d.Version
-	if err := l.approvals.add(spec.Name, a); err != nil {
-		return Update{}, err
+	held, err := l.heldAs(list, version)
+	if err != nil {
+		return Update{}, "", err
+	}
+	if err := l.approvals.add(list, Approval{Time: time.Now().UTC(), User: user, List: list, Version: held}); err != nil {
+		return Update{}, "", err
 	}
 	if isLocal(spec.Source) {
-		return l.update([]Spec{*spec}, causeReload), nil
+		// The files may be others by now: they are judged anew, and only this content
+		// is approved.
+		return l.update([]Spec{*spec}, causeReload), held, nil
 	}
-	if err := l.network.approve(spec, d.Version); err != nil {
-		return Update{}, err
+	if err := l.network.approve(spec, held); err != nil {
+		return Update{}, "", err
 	}
-	return l.update([]Spec{*spec}, causeApproved), nil
+	return l.update([]Spec{*spec}, causeApproved), held, nil
+}
+
+// heldAs is the digest of what is held of a list if version means it.
+func (l *Lists) heldAs(list, version string) (string, error) {
+	d := l.Diff(list)
+	look := fmt.Sprintf("`sinkhole lists diff %s` shows what is, and the command that lets it in", list)
+	switch {
+	case d == nil || d.Held == "":
+		return "", fmt.Errorf("nothing of the list %s is held: name an entry to let in what the guard keeps out", list)
+	case version == "":
+		return "", fmt.Errorf("which content of the list %s is approved has to be said, since another may be held by now: %s", list, look)
+	case len(version) < len(HeldVersion(d.Version)) || !strings.HasPrefix(version, digestPrefix):
+		return "", fmt.Errorf("found the version %q, expected %s and at least %d digits of the digest of what is held: %s", version, digestPrefix, shownDigits, look)
+	case !strings.HasPrefix(d.Version, version):
+		return "", fmt.Errorf("the content %s of the list %s is not, or not any more, what is held: look again, %s", HeldVersion(version), list, look)
+	}
+	return d.Version, nil
+}
+
+const (
+	digestPrefix = "sha256:"
+	// shownDigits are those of a digest that an approval needs at least. With fewer
+	// a source could make two contents of one version: one to be looked at, the
+	// other to be let in.
+	shownDigits = 32
+)
+
+// HeldVersion is so much of a content's digest as [Lists.ApproveHeld] needs to
+// know it by.
+func HeldVersion(digest string) string {
+	return digest[:min(len(digest), len(digestPrefix)+shownDigits)]
 }

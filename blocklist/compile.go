@@ -66,10 +66,13 @@ func compile(serial uint64, lists []compiled, g groups) (*Policy, error) {
 	p.groups.resolve(p.lists)
 	p.repeated = map[uint32]struct{}{}
 	p.index, p.filter = newIndex(names), newFilter(names)
-	in := indexer{Policy: p, repeats: repeats{policy: p, more: map[uint32][]uint32{}}, crowds: make([]uint16, len(p.filter.blocks))}
+	in := newIndexer(p)
+	in.foresee()
 	in.enter()
 	in.deepen()
-	in.repeats.merge()
+	if err := in.repeats.merge(); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -99,7 +102,7 @@ func (r *repeats) note(first, place uint32) {
 	r.more[first] = append(r.more[first], place)
 }
 
-func (r *repeats) merge() {
+func (r *repeats) merge() error {
 	p := r.policy
 	var patch *part // of the segment that the entries at hand are in
 	var entry []byte
@@ -113,6 +116,9 @@ func (r *repeats) merge() {
 			continue
 		}
 		if patch == nil || !sameTables(patch.segment, owner.segment) || len(patch.chunks[len(patch.chunks)-1])+len(merged) > chunkSize {
+			if len(p.chunks) == maxChunks {
+				return errTooLarge
+			}
 			patch = p.addPatch(owner)
 		}
 		last := len(patch.chunks) - 1
@@ -125,6 +131,7 @@ func (r *repeats) merge() {
 		t.rules += rules
 		entry = merged
 	}
+	return nil
 }
 
 // join packs the rules of all entries of a trigger into one, without what is said
@@ -133,10 +140,11 @@ func (r *repeats) join(dst []byte, first uint32) (merged []byte, rules, excess i
 	owner, entry := r.policy.entryAt(first)
 	n := owner.size(entry)
 	dst = append(dst, entry[:n]...)
-	have, last := 0, triggerSize(entry)
+	have, last, data := 0, triggerSize(entry), 0
 	for all := owner.rulesOf(dst); all.more; have++ {
 		last = len(dst) - len(all.packed)
-		all.next()
+		rule := all.next()
+		data += len(owner.records(&rule))
 	}
 	for _, place := range r.more[first] {
 		other, entry := r.policy.entryAt(place)
@@ -146,9 +154,10 @@ func (r *repeats) join(dst []byte, first uint32) (merged []byte, rules, excess i
 			rule := all.next()
 			switch {
 			case owner.says(dst, &rule):
-			case have+rules == maxRulesPerList:
+			case have+rules == maxRulesPerList, data+len(owner.records(&rule)) > maxEntryData:
 				excess++
 			default:
+				data += len(owner.records(&rule))
 				dst[last] |= 1
 				last = len(dst)
 				dst = append(dst, from[:len(from)-len(all.packed)]...)

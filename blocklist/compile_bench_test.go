@@ -101,6 +101,34 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
+// BenchmarkReloadMillion reads a million names again of which a few have changed.
+func BenchmarkReloadMillion(b *testing.B) {
+	path := writeList(b, format.Domains, million)
+	l, err := Open(Options{Configuration: protecting(Spec{Name: "list", Source: path})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	version := 0
+	for b.Loop() {
+		b.StopTimer()
+		for at := range 1000 {
+			text[at*len(text)/1000] = 'a' + byte(version%20)
+		}
+		version++
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if u, err := l.Reload(); err != nil || u.Added == 0 {
+			b.Fatalf("%+v, %v", u, err)
+		}
+	}
+}
+
 // BenchmarkIndex compiles a policy from a list that is parsed already.
 func BenchmarkIndex(b *testing.B) {
 	path := writeList(b, format.CSV, million)

@@ -16,13 +16,22 @@ type Diff struct {
 	Version        string    `json:"version"` // of the new content
 	Before         string    `json:"before"`  // of that before
 	Added, Removed int       `json:"-"`
+	Changed        int       `json:"-"` // that stay, and do something else
 	// Names, addresses and prefixes, the first of those counted; empty for a list
 	// that was not there before.
 	AddedEntries   []string `json:"added"`
 	RemovedEntries []string `json:"removed"`
+	ChangedEntries []Change `json:"changed"`
 	// What the guard kept out of the new content.
 	GuardRefused []Fault `json:"guard_refused,omitempty"`
 	GuardHeld    []Fault `json:"guard_held,omitempty"`
+}
+
+// Change is an entry whose rules do something else than before.
+type Change struct {
+	Entry  string `json:"entry"`
+	Before string `json:"before"` // actions; "exactly" and "below" where not of the name and all below
+	After  string `json:"after"`
 }
 
 // maxDiff bounds the entries that a diff names.
@@ -52,11 +61,7 @@ func (l *Lists) compare(old, p *Policy, next map[string]*content, u *Update) {
 		}
 		name := p.lists[i].Name
 		d := &Diff{List: name, Time: time.Now(), Version: p.lists[i].Version}
-		u.Added += p.beyond(i, old, at, &d.Added, &d.AddedEntries)
-		if at >= 0 {
-			d.Before = old.lists[at].Version
-			old.beyond(at, p, i, &d.Removed, &d.RemovedEntries)
-		}
+		u.Added += d.take(old, at, p, i)
 		if _, fresh := next[name]; fresh {
 			l.setDiff(d)
 		}
@@ -74,9 +79,8 @@ func (l *Lists) previewHeld(p *Policy, results map[string]*reading, held map[str
 			continue
 		}
 		at := p.listNamed(name)
-		d := &Diff{List: name, Time: time.Now(), Version: r.version, Before: p.lists[at].Version, Held: reason, GuardRefused: r.refused.shown, GuardHeld: r.held.shown}
-		after.beyond(0, p, at, &d.Added, &d.AddedEntries)
-		p.beyond(at, after, 0, &d.Removed, &d.RemovedEntries)
+		d := &Diff{List: name, Time: time.Now(), Version: r.version, Held: reason, GuardRefused: r.refused.shown, GuardHeld: r.held.shown}
+		d.take(p, at, after, 0)
 		l.setDiff(d)
 	}
 }
@@ -127,54 +131,52 @@ func (p *Policy) partsOf(list int) (all []*part) {
 	return all
 }
 
-// beyond counts the triggers of a list of p that the list at index at of other
-// lacks, and names the first of them; at is -1 where other has no such list. It
-// returns how many of them no list of other has, each once.
-func (p *Policy) beyond(list int, other *Policy, at int, count *int, names *[]string) (fresh int) {
-	for place, entry := range p.differing(list, other, at) {
-		inList, inAny := other.knows(at, entry)
-		if inList || p.first(list, entry) != place {
-			continue
-		}
-		if *count++; at >= 0 && len(*names) < maxDiff {
-			*names = append(*names, textOf(entry))
-		}
-		if !inAny && p.first(-1, entry) == place {
-			fresh++
-		}
+// take notes what a list of one policy has that it lacks in another, and the
+// other way round; at is -1 where it was not there before. It returns how many of
+// the new triggers no list had before, each once.
+func (d *Diff) take(before *Policy, at int, after *Policy, list int) (fresh int) {
+	c := comparison{one: after, list: list, other: before, otherList: at}
+	c.run()
+	d.Added, d.AddedEntries, d.Changed, d.ChangedEntries = c.lacking, c.entries, c.changed, c.changes
+	if at < 0 {
+		return c.fresh
 	}
-	return fresh
+	d.Before = before.lists[at].Version
+	back := comparison{one: before, list: at, other: after, otherList: list}
+	back.run()
+	d.Removed, d.RemovedEntries = back.lacking, back.entries
+	return c.fresh
 }
 
 // knows tells whether a list has an entry with the trigger of this one, and
-// whether any has.
-func (p *Policy) knows(list int, entry []byte) (inList, inAny bool) {
+// where, and whether any has.
+func (p *Policy) knows(list int, entry []byte) (place uint32, inList, inAny bool) {
 	if entry[0] < tagResponse4 {
 		return p.knowsName(list, entry)
 	}
 	for place := range p.same(entry) {
 		part, _ := p.entryAt(place)
 		if inAny = true; int(part.list) == list {
-			return true, true
+			return place, true, true
 		}
 	}
-	return false, inAny
+	return 0, false, inAny
 }
 
-func (p *Policy) knowsName(list int, entry []byte) (inList, inAny bool) {
+func (p *Policy) knowsName(list int, entry []byte) (place uint32, inList, inAny bool) {
 	var h suffixHashes
 	name := entry[:h.of(&p.key, entry)]
-	if h.depth >= 2 && len(p.filter.blocks) > 0 && !p.filter.find(h.depth, h.hash[2], h.hash[3], h.hash[4]).has(h.whole) {
-		return false, false
+	if h.depth >= 2 && len(p.filter.blocks) > 0 && !p.filter.blocks[p.filter.find(&h)].has(h.whole) {
+		return 0, false, false
 	}
 	for s := p.index.search(h.whole); s.next(); {
 		if p.isName(s.place, name) {
 			if inAny = true; int(p.parts[p.owners[s.place>>chunkBits]].list) == list {
-				return true, true
+				return s.place, true, true
 			}
 		}
 	}
-	return false, inAny
+	return 0, false, inAny
 }
 
 // first is the first place of a trigger in a list, with -1 in any.

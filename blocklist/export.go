@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gaissmai/bart"
+
 	"sinkhole/blocklist/format"
 )
 
@@ -137,7 +139,7 @@ func rulingOf(v *Verdict) ruling {
 	case Enforce:
 		return ruling{decision: Enforce, action: v.Action, rule: v.Rule()}
 	case Allow:
-		return ruling{decision: Allow, action: format.PassThru}
+		return ruling{decision: Allow, action: format.PassThru, rule: v.Exempt}
 	}
 	return ruling{}
 }
@@ -214,6 +216,9 @@ func (x *exporter) above(name []byte) ruling {
 // that it covers: what an address in it gets that no longer prefix covers, and
 // what it would get without this prefix.
 func (x *exporter) eachPrefix(set *prefixSet, client bool, fn func(prefix netip.Prefix, by, without ruling) error) error {
+	if set.count == 0 {
+		return nil
+	}
 	var covers []netip.Prefix
 	judge := x.policy.narrowed(x.options.Lists)
 	judge.names, judge.index, judge.filter = 0, index{}, filter{}
@@ -221,7 +226,7 @@ func (x *exporter) eachPrefix(set *prefixSet, client bool, fn func(prefix netip.
 	if client {
 		table = &judge.clients
 	}
-	table.nodes = set.nodes
+	*table = prefixSet{table: &bart.Table[uint32]{}, nodes: set.nodes}
 	ruling := func(a netip.Addr) ruling {
 		var v Verdict
 		if table.count = len(covers); client {

@@ -8,6 +8,9 @@ func (x *exporter) domains() error {
 	if err := x.printf("# names that are blocked; \"*.\" where only those below are\n"); err != nil {
 		return err
 	}
+	if err := x.printf("%s", x.marks("#", format.QName)); err != nil {
+		return err
+	}
 	return x.eachName(func(name []byte) error {
 		at, below := x.at(name), x.below(name)
 		text := "%s\n"

@@ -2,16 +2,22 @@ package blocklist
 
 import (
 	"net/netip"
+	"slices"
+
+	"sinkhole/blocklist/format"
+	"sinkhole/blocklist/guard"
 )
 
 // nftables writes the addresses that are blocked in answers as two sets, without
-// what is exempt inside a longer prefix. The file can be loaded again and again:
-// each time the sets are emptied first, in one transaction.
+// what is exempt inside a longer prefix and without special-use addresses: what is
+// right in answers, as protection against DNS rebinding, would cut off the local
+// network here. The file can be loaded again and again: each time the sets are
+// emptied first, in one transaction.
 func (x *exporter) nftables() error {
-	if err := x.printf(nftHead); err != nil {
+	if err := x.printf("%s%s", x.marks("#", format.ResponseIP), nftHead); err != nil {
 		return err
 	}
-	r := ranges{exporter: x}
+	r := ranges{exporter: x, special: guard.SpecialUse()}
 	if err := x.eachPrefix(&x.policy.answers, false, r.enter); err != nil {
 		return err
 	}
@@ -32,8 +38,9 @@ flush set inet sinkhole sinkhole6
 // of addresses that do not overlap.
 type ranges struct {
 	*exporter
-	open []openPrefix // those that cover where we are
-	next netip.Addr   // the first address that nothing was said about yet
+	special []netip.Prefix // is left out; in order
+	open    []openPrefix   // those that cover where we are
+	next    netip.Addr     // the first address that nothing was said about yet
 
 	// The range that is being put together; invalid: none.
 	first, last netip.Addr
@@ -45,6 +52,9 @@ type openPrefix struct {
 	netip.Prefix
 	blocked bool
 }
+
+// specialAddresses is what is left out of prefixes, wholly or in part.
+const specialAddresses = "special-use addresses (private, loopback, multicast and the like)"
 
 // perCommand bounds the ranges of one nft command.
 const perCommand = 500
@@ -59,6 +69,9 @@ func (r *ranges) enter(prefix netip.Prefix, by, _ ruling) error {
 		if err := r.say(r.next, prefix.Addr().Prev(), r.open[len(r.open)-1].blocked); err != nil {
 			return err
 		}
+	}
+	if by.blocks() && slices.ContainsFunc(r.special, prefix.Overlaps) {
+		r.leaveOut(specialAddresses)
 	}
 	r.open = append(r.open, openPrefix{prefix, by.blocks()})
 	r.next = prefix.Addr()
@@ -79,12 +92,31 @@ func (r *ranges) leave() error {
 	return nil
 }
 
-// say adds a range, joined to the one before where they touch.
+// say adds a range, but for what of it is special.
 func (r *ranges) say(first, last netip.Addr, blocked bool) error {
-	switch {
-	case !blocked:
+	if !blocked {
 		return nil
-	case r.last.IsValid() && r.last.Next() == first:
+	}
+	for _, block := range r.special {
+		from, to := block.Addr(), lastAddr(block)
+		if from.BitLen() != first.BitLen() || to.Less(first) || last.Less(from) {
+			continue
+		}
+		if first.Less(from) {
+			if err := r.add(first, from.Prev()); err != nil {
+				return err
+			}
+		}
+		if first = to.Next(); !first.IsValid() || last.Less(first) {
+			return nil
+		}
+	}
+	return r.add(first, last)
+}
+
+// add adds a range, joined to the one before where they touch.
+func (r *ranges) add(first, last netip.Addr) error {
+	if r.last.IsValid() && r.last.Next() == first {
 		r.last = last
 		return nil
 	}
@@ -127,10 +159,18 @@ func (r *ranges) finish() error {
 			return err
 		}
 	}
-	if err := r.put(); err != nil || r.inCommand == 0 {
+	if err := r.put(); err != nil {
 		return err
 	}
-	return r.printf(" }\n")
+	if r.inCommand > 0 {
+		if err := r.printf(" }\n"); err != nil {
+			return err
+		}
+	}
+	if n := r.done.LeftOut[specialAddresses]; n > 0 {
+		return r.printf("# left out: %s in %d of the prefixes that are blocked in answers\n", specialAddresses, n)
+	}
+	return nil
 }
 
 // lastAddr is the last address of a prefix.

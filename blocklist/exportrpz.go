@@ -39,6 +39,9 @@ func (x *rpzExport) write() error {
 	if err != nil {
 		return err
 	}
+	if err := x.printf("%s", x.marks(";", format.QName, format.ClientIP, format.ResponseIP)); err != nil {
+		return err
+	}
 	if err := x.eachName(x.name); err != nil {
 		return err
 	}
@@ -52,6 +55,10 @@ func (x *rpzExport) ttl() uint32 { return uint32(x.options.TTL.Seconds()) }
 
 // name writes a name unless the wildcard above says the same.
 func (x *rpzExport) name(name []byte) error {
+	if format.IsPolicyWord(name) {
+		x.leaveOut("names that end in a word of RPZ's own")
+		return nil
+	}
 	above := x.above(name)
 	if !x.differs(name, above) {
 		return nil
@@ -188,6 +195,9 @@ func (x *rpzExport) localData(owner string, r ruling) (err error) {
 // which a file needs no more are written as RFC 3597 has it.
 func recordText(rr []byte) string {
 	const head = 1 + 2 + 2 + 4 + 2
+	if len(rr) < head {
+		return fmt.Sprintf("%q", rr)
+	}
 	kind, ttl, data := binary.BigEndian.Uint16(rr[1:]), binary.BigEndian.Uint32(rr[5:]), rr[head:]
 	const typeA, typeCNAME, typeAAAA = 1, 5, 28
 	switch kind {

@@ -36,18 +36,17 @@ func (f *filter) at(hash uint64) uint64 {
 
 func (f *filter) block(hash uint64) *block { return &f.blocks[f.at(hash)] }
 
-// find returns the block of a name of at least two labels, from the hashes of
-// its last two, three and four labels (as far as it has them).
-func (f *filter) find(depth int, hash2, hash3, hash4 uint64) *block {
-	b := f.block(hash2)
-	if b[7]&deep2 == 0 || depth < 3 {
-		return b
+// find numbers the block that a name of at least two labels is in.
+func (f *filter) find(s *suffixHashes) uint64 {
+	at := f.at(s.hash[2])
+	if s.depth < 3 || f.blocks[at][7]&deep2 == 0 {
+		return at
 	}
-	b = f.block(hash3)
-	if b[7]&deep3 == 0 || depth < 4 {
-		return b
+	at = f.at(s.hash[3])
+	if s.depth < 4 || f.blocks[at][7]&deep3 == 0 {
+		return at
 	}
-	return f.block(hash4)
+	return f.at(s.hash[4])
 }
 
 // add sets the bits of a hash; has tells whether they are set. They take them from

@@ -33,7 +33,12 @@ type Fault struct {
 	format.Fault
 }
 
-func (f *Fault) String() string { return f.File + ":" + f.inFile() }
+func (f *Fault) String() string {
+	if f.Line == 0 { // of a zone that came in parts
+		return f.File + ": " + f.what()
+	}
+	return f.File + ":" + f.inFile()
+}
 
 // inFile is the fault without its file.
 func (f *Fault) inFile() string {
@@ -41,8 +46,13 @@ func (f *Fault) inFile() string {
 	if f.Column > 0 {
 		at = fmt.Sprintf("%s:%d", at, f.Column)
 	}
+	return at + ": " + f.what()
+}
+
+// what is the fault without its place.
+func (f *Fault) what() string {
 	if f.Text == "" {
-		return fmt.Sprintf("%s: %s", at, f.Reason)
+		return f.Reason
 	}
-	return fmt.Sprintf("%s: %q: %s", at, f.Text, f.Reason)
+	return fmt.Sprintf("%q: %s", f.Text, f.Reason)
 }

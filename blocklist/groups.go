@@ -13,6 +13,7 @@ import (
 type Group struct {
 	Name    string
 	Clients []netip.Prefix
+	Files   []string // of further clients
 	Lists   []string // names; empty: all. Allow lists hold for every group
 	Mode    GroupMode
 }
@@ -28,8 +29,9 @@ const (
 
 // groups find the group of a client. Number 0 is that of clients in none.
 type groups struct {
-	all   []group
-	table *bart.Table[uint16] // nil without groups
+	all      []group
+	table    *bart.Table[uint16] // nil without groups
+	warnings []string
 }
 
 type group struct {
@@ -43,17 +45,50 @@ func newGroups(specs []Group) groups {
 	}
 	g := groups{all: make([]group, 1, 1+len(specs)), table: &bart.Table[uint16]{}}
 	for _, spec := range specs[:min(len(specs), math.MaxUint16-1)] {
-		g.all = append(g.all, group{Group: spec})
-		for _, prefix := range spec.Clients {
-			prefix = prefix.Masked()
-			// What is covered by an earlier group stays there; what of a later group
-			// covers more than an earlier one leaves that its part.
-			if _, covered := g.table.LookupPrefix(prefix); !covered {
-				g.table.Insert(prefix, uint16(len(g.all)-1))
-			}
-		}
+		g.add(spec)
 	}
 	return g
+}
+
+func (g *groups) add(spec Group) {
+	number := uint16(len(g.all))
+	clients := spec.Clients
+	spec.Clients = nil // the table has them
+	g.all = append(g.all, group{Group: spec})
+	overlap := overlaps{group: spec.Name}
+	for _, prefix := range clients {
+		prefix = prefix.Masked()
+		// What is covered by an earlier group stays there; what of a later group
+		// covers more than an earlier one leaves that its part.
+		owner, covered := g.table.LookupPrefix(prefix)
+		if !covered {
+			g.table.Insert(prefix, number)
+			overlap.own++
+			continue
+		}
+		if _, same := g.table.Get(prefix); same && owner == number {
+			overlap.twice.add(prefix)
+		} else if owner != number {
+			overlap.cover(prefix, g.all[owner].Name, same)
+		}
+	}
+	g.warnings = append(g.warnings, overlap.warnings()...)
+}
+
+// clients is how many prefixes the groups have, without those that are covered.
+func (g *groups) clients() int {
+	if g.table == nil {
+		return 0
+	}
+	return g.table.Size()
+}
+
+// regrouped is the policy with other groups. They share all the rest.
+func (p *Policy) regrouped(serial uint64, g groups) *Policy {
+	next := *p
+	next.serial, next.groups = serial, g
+	next.groups.resolve(next.lists)
+	return &next
 }
 
 // resolve finds the lists of the groups among those of a policy. The groups of

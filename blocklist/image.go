@@ -32,7 +32,7 @@ import (
 // configuration; whether it is current is for the sources that it names to tell.
 const (
 	imageFile    = "compiled"
-	imageMagic   = "sinkhole list 1\n"
+	imageMagic   = "sinkhole list 2\n"
 	imageProfile = 4 + 4 + 2 + 5 // octets of one profile
 	maxHeader    = 256 << 20
 )
@@ -55,6 +55,7 @@ type imageHeader struct {
 	Version  string
 	Low      int
 	Excess   int
+	Acting   int
 
 	Versions []imageVersion
 	Labels   []string
@@ -96,7 +97,7 @@ func saveImage(dir, key string, r *reading) (err error) {
 	header := imageHeader{
 		Key: key, Saved: time.Now(), Sources: r.sources,
 		Files: r.files, Faults: r.faults.shown, AllFault: r.faults.all, Refused: r.refused.shown, AllRef: r.refused.all,
-		Held: r.held.shown, AllHeld: r.held.all, Warnings: r.warnings, Version: r.version, Low: r.low, Excess: r.excess,
+		Held: r.held.shown, AllHeld: r.held.all, Warnings: r.warnings, Version: r.version, Low: r.low, Excess: r.excess, Acting: r.acting,
 		Labels: s.labels, Names: s.names, Prefixes: s.prefixes, Rules: s.rules, Profiles: len(s.profiles), Data: len(s.data),
 		Count: s.refs.count, Size: s.refs.size, Blocks: s.refs.blocks,
 	}
@@ -226,9 +227,11 @@ func (in *imageReader) read(key string) (*reading, error) {
 		return nil, err
 	}
 	r := &reading{
-		segment: s, sources: h.Sources, saved: h.Saved, files: h.Files,
-		faults: findings{h.Faults, h.AllFault}, refused: findings{h.Refused, h.AllRef}, held: findings{h.Held, h.AllHeld},
-		warnings: h.Warnings, version: h.Version, low: h.Low, excess: h.Excess,
+		segment: s, sources: h.Sources, saved: h.Saved, version: h.Version, acting: h.Acting,
+		account: account{
+			files: h.Files, faults: findings{h.Faults, h.AllFault}, refused: findings{h.Refused, h.AllRef}, held: findings{h.Held, h.AllHeld},
+			warnings: h.Warnings, low: h.Low, excess: h.Excess,
+		},
 	}
 	return r, nil
 }

@@ -59,7 +59,7 @@ func (l *Lists) saveImages(specs []Spec, results map[string]*reading, u *Update)
 	}
 	for _, spec := range specs {
 		r := results[spec.Name]
-		if r == nil || r.err != nil || !r.saved.IsZero() || u.Held[spec.Name] != "" || isEmbedded(spec.Source) {
+		if r == nil || r.err != nil || !r.saved.IsZero() || r.parts != nil || u.Held[spec.Name] != "" || isEmbedded(spec.Source) {
 			continue
 		}
 		dir, err := l.options.Store.Dir(spec.Name)

@@ -1,6 +1,7 @@
 package blocklist
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -27,15 +28,16 @@ var errInapplicable = errors.New("the increment does not fit the content in forc
 // for entries that are replaced; what replaces them and what is new is in one
 // further segment.
 type amendment struct {
-	spec           *Spec
-	terms          *terms
-	policy         *Policy
-	list           int
-	before         *content
-	triggers       map[string]*amended // by packed trigger
-	order          []string
-	added, removed int // records
-	refused        int
+	spec     *Spec
+	terms    *terms
+	policy   *Policy
+	list     int
+	before   *content
+	crowded  bool                // of some triggers not all rules are kept
+	triggers map[string]*amended // by packed trigger
+	order    []string
+	ledger   ledger
+	err      error
 }
 
 // amended is one trigger with the rules that it had and has then.
@@ -45,41 +47,49 @@ type amended struct {
 	prefix  netip.Prefix
 	place   uint32 // of its entry before
 	known   bool   // it had one
-	rules   []amendedRule
+	changed bool
+	rules   []amendedRule // maxRulesPerList at most
+	octets  int           // of their local data
 }
 
 // amendedRule is a rule of the segment that it comes from, or a new one.
 type amendedRule struct {
-	from *segment
-	rule rule
-	new  *format.Indicator // name, prefix and data are its own
+	action format.Action // as it is in force
+	scope  format.Scope  // of a name
+	data   []byte        // local data
+	from   *segment      // nil: new is there
+	rule   rule
+	new    *format.Indicator // name, prefix and data are its own
+}
+
+func (r *amendedRule) says(o *amendedRule) bool {
+	return r.action == o.action && r.scope == o.scope && string(r.data) == string(o.data)
 }
 
 // amend works out what a list is after an increment, from what it is in a policy.
-func amend(spec *Spec, t *terms, p *Policy, before *content, inc *increment) (*content, error) {
+// The content's account has been brought up to date by the ledger.
+func amend(spec *Spec, t *terms, p *Policy, before *content, inc *increment) (*content, *ledger, error) {
 	at := p.listNamed(spec.Name)
 	if before == nil || at < 0 {
-		return nil, errInapplicable
+		return nil, nil, errInapplicable
 	}
-	a := &amendment{spec: spec, terms: t, policy: p, list: at, before: before, triggers: map[string]*amended{}}
+	a := &amendment{
+		spec: spec, terms: t, policy: p, list: at, before: before, crowded: before.account.excess+p.tally[at].excess > 0,
+		triggers: map[string]*amended{}, ledger: ledger{origin: format.Text(inc.origin)},
+	}
 	reader := format.NewZoneReader(inc.origin)
-	var failed error
 	for rr := range inc.removed {
-		a.removed++
-		reader.Record(rr, func(i *format.Indicator) {
-			if err := a.remove(i); err != nil && failed == nil {
-				failed = err
-			}
-		}, func(format.Fault) {})
+		if reader.Record(rr, a.remove, a.removeFault); a.err != nil {
+			return nil, nil, a.err
+		}
 	}
 	for rr := range inc.added {
-		a.added++
-		reader.Record(rr, a.add, func(format.Fault) { a.refused++ })
+		if reader.Record(rr, a.add, a.addFault); a.err != nil {
+			return nil, nil, a.err
+		}
 	}
-	if failed != nil {
-		return nil, failed
-	}
-	return a.content(inc.version)
+	after, err := a.content(inc.version)
+	return after, &a.ledger, err
 }
 
 // at is the state of an indicator's trigger.
@@ -101,54 +111,124 @@ func (a *amendment) at(i *format.Indicator) *amended {
 		}
 		t.place, t.known = place, true
 		for r := range part.eachRule(entry) {
-			t.rules = append(t.rules, amendedRule{from: part.segment, rule: r})
+			t.take(amendedRule{action: r.action, scope: r.scope, data: part.records(&r), from: part.segment, rule: r})
 		}
 	}
 	return t
 }
 
-func (a *amendment) remove(i *format.Indicator) error {
-	t := a.at(i)
-	for n := range t.rules {
-		if a.is(&t.rules[n], i) {
-			t.rules = append(t.rules[:n:n], t.rules[n+1:]...)
-			return nil
-		}
-	}
-	if !a.admits(i) {
-		return nil // it was never let in
-	}
-	return fmt.Errorf("%w: it removes %s, which is not there", errInapplicable, guard.Entry(i))
+func (t *amended) take(r amendedRule) {
+	t.rules = append(t.rules, r)
+	t.octets += len(r.data)
 }
 
-// is tells whether a rule is what an indicator of the same trigger becomes.
-func (a *amendment) is(r *amendedRule, i *format.Indicator) bool {
-	action := actionOf(a.spec, a.terms.action, i.Action)
-	if r.new != nil {
-		return r.new.Scope == i.Scope && r.new.Action == i.Action && string(r.new.Data) == string(i.Data)
+// ruleOf is what becomes of an indicator.
+func (a *amendment) ruleOf(i *format.Indicator) amendedRule {
+	r := amendedRule{action: actionOf(a.spec, a.terms.action, i.Action)}
+	if i.Trigger == format.QName {
+		r.scope = i.Scope
 	}
-	return r.rule.action == action && (i.Trigger != format.QName || r.rule.scope == i.Scope) &&
-		(action != format.LocalData || string(r.from.records(&r.rule)) == string(i.Data))
+	if r.action == format.LocalData {
+		r.data = i.Data
+	}
+	return r
 }
 
-func (a *amendment) admits(i *format.Indicator) bool {
-	return a.terms.guard == nil || a.spec.Allow || a.terms.guard.Judge(i).Outcome == guard.Accept || a.terms.overrides.Has(i)
-}
-
-func (a *amendment) add(i *format.Indicator) {
-	if !a.admits(i) {
-		a.refused++
+func (a *amendment) remove(i *format.Indicator) {
+	a.ledger.since.entries--
+	if f, outcome := a.judge(i); outcome != guard.Accept {
+		a.ledger.keptOut(outcome).leave(aboutEntry(&f))
 		return
 	}
-	t := a.at(i)
+	if a.isLow() {
+		a.ledger.low--
+		return
+	}
+	t, r := a.at(i), a.ruleOf(i)
+	switch {
+	case a.isPartial(t):
+		a.err = fmt.Errorf("%w: it removes a record of %s, of which not all are kept", errInapplicable, guard.Entry(i))
+		return
+	case r.action != format.LocalData && isOneOfMany(i):
+		a.err = fmt.Errorf("%w: it removes a record of %s, beside which others may do the same", errInapplicable, guard.Entry(i))
+		return
+	}
 	for n := range t.rules {
-		if a.is(&t.rules[n], i) {
+		if known := &t.rules[n]; known.says(&r) {
+			t.octets -= len(known.data)
+			t.rules, t.changed = append(t.rules[:n:n], t.rules[n+1:]...), true
+			return
+		}
+	}
+	a.err = fmt.Errorf("%w: it removes %s, which is not there", errInapplicable, guard.Entry(i))
+}
+
+// isOneOfMany tells whether an indicator is of a record beside which its owner may
+// have others. Where a list overrides the action of local data, all of them become
+// one rule.
+func isOneOfMany(i *format.Indicator) bool {
+	const typeAt = 1 // behind the owner, the root
+	return i.Action == format.LocalData && len(i.Data) > typeAt+1 && binary.BigEndian.Uint16(i.Data[typeAt:]) != typeCNAME
+}
+
+const typeCNAME = 5
+
+func (a *amendment) add(i *format.Indicator) {
+	a.ledger.since.entries++
+	if f, outcome := a.judge(i); outcome != guard.Accept {
+		a.ledger.keptOut(outcome).came.add(f)
+		return
+	}
+	if a.isLow() {
+		a.ledger.low++
+		return
+	}
+	t, r := a.at(i), a.ruleOf(i)
+	for n := range t.rules {
+		if t.rules[n].says(&r) {
 			return // said twice
 		}
 	}
+	if len(t.rules) == maxRulesPerList || t.octets+len(r.data) > maxEntryData {
+		a.ledger.excess++
+		return
+	}
+	if _, repeated := a.policy.repeated[t.place]; repeated && t.known && a.isPartial(t) { // how many the policy left out of it is not known
+		a.err = fmt.Errorf("%w: it adds a record of %s, of which not all are kept", errInapplicable, guard.Entry(i))
+		return
+	}
 	own := *i
 	own.Name, own.Data, own.Line = t.name, append([]byte(nil), i.Data...), 0
-	t.rules = append(t.rules, amendedRule{new: &own})
+	r.new = &own
+	if r.data != nil {
+		r.data = own.Data
+	}
+	t.take(r)
+	t.changed = true
+}
+
+// isPartial tells whether the list may have said more of a trigger than was kept.
+func (a *amendment) isPartial(t *amended) bool { return a.crowded && t.octets > 0 }
+
+// isLow tells whether the list is left out as a whole: no record of a zone states a
+// confidence of its own.
+func (a *amendment) isLow() bool {
+	return a.spec.Confidence > 0 && a.spec.Confidence < a.spec.MinConfidence
+}
+
+// judge asks the guard about an indicator.
+func (a *amendment) judge(i *format.Indicator) (Fault, guard.Outcome) {
+	return a.terms.judge(a.spec, shown(a.spec.Source), i)
+}
+
+func (a *amendment) removeFault(f format.Fault) {
+	a.ledger.fault(&f, -1)
+	a.ledger.faults.leave(a.ledger.aboutFault(&Fault{Fault: f}))
+}
+
+func (a *amendment) addFault(f format.Fault) {
+	a.ledger.fault(&f, 1)
+	a.ledger.faults.came.add(Fault{File: shown(a.spec.Source), Fault: f})
 }
 
 // content is the list with what was amended.
@@ -159,6 +239,9 @@ func (a *amendment) content(version string) (*content, error) {
 	dead := a.dead()
 	for _, packed := range a.order {
 		t := a.triggers[packed]
+		if !t.changed {
+			continue
+		}
 		for n := range t.rules {
 			if err := b.amend(t, &t.rules[n]); err != nil {
 				return nil, err
@@ -180,8 +263,10 @@ func (a *amendment) content(version string) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.ledger.excess += b.excess // of entries that come together
 	after := *a.before
-	after.version, after.entries = version, max(0, a.before.entries+a.added-a.removed)
+	after.version, after.account = version, a.ledger.account(a.before.account)
+	after.account.amended, after.entries = b.warnings(), after.account.entries()
 	after.parts = []listPart{{segment: s}}
 	if !whole {
 		after.parts = []listPart{{segment: base.segment, dead: dead[base.segment]}, {segment: s}}
@@ -204,7 +289,7 @@ func (a *amendment) dead() map[*segment]map[uint32]struct{} {
 	}
 	repeated := map[string]bool{}
 	for packed, t := range a.triggers {
-		if !t.known {
+		if !t.known || !t.changed {
 			continue
 		}
 		if _, more := a.policy.repeated[t.place]; more {
@@ -255,15 +340,12 @@ func (b *builder) amend(t *amended, r *amendedRule) error {
 	moved := r.rule
 	moved.profile = &p
 	if p.fields&hasReference != 0 {
-		var err error
-		if moved.reference, err = b.refs.add(r.from.reference(&r.rule)); err != nil {
-			return err
+		var kept bool
+		if moved.reference, kept = b.refs.add(r.from.reference(&r.rule)); !kept {
+			p.fields &^= hasReference
 		}
 	}
-	if p.fields&hasData != 0 {
-		moved.data = b.blob(r.from.records(&r.rule))
-	}
-	return b.put(t.trigger, t.name, t.prefix, &moved)
+	return b.put(t.trigger, t.name, t.prefix, &moved, r.from.records(&r.rule))
 }
 
 // fileOf numbers a file of another segment.

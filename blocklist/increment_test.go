@@ -51,7 +51,19 @@ var rpzOrigin = []byte("\x03rpz\x04test\x00")
 // randomRecord is one of a few hundred records that a zone may have.
 func randomRecord(random *rand.Rand) string {
 	owner := fmt.Sprintf("n%d.example.rpz.test.", random.IntN(40))
-	switch random.IntN(6) {
+	switch random.IntN(15) {
+	case 6:
+		return fmt.Sprintf("%s.rpz.test. 60 IN CNAME .", [...]string{"github.io", "*.github.io", "co.uk", "com", "popular.test", "8.8.8.8.0.rpz-ip"}[random.IntN(6)])
+	case 7:
+		return fmt.Sprintf("%s.rpz.test. 60 IN A 192.0.2.%d", [...]string{"gitlab.io", "www.popular.test"}[random.IntN(2)], random.IntN(5))
+	case 8:
+		return fmt.Sprintf("%d.rpz-nsdname.rpz.test. 60 IN CNAME .", random.IntN(20))
+	case 9:
+		return fmt.Sprintf("%d.example.rpz.test. 60 IN NS ns.example.", random.IntN(20))
+	case 10:
+		return fmt.Sprintf("40.%d.2.0.192.rpz-ip.rpz.test. 60 IN CNAME .", random.IntN(20))
+	case 11, 12, 13:
+		return fmt.Sprintf("crowded.example.rpz.test. 60 IN TXT \"%d\"", random.IntN(60))
 	case 0:
 		return fmt.Sprintf("32.%d.2.0.192.rpz-ip.rpz.test. 60 IN CNAME .", random.IntN(20))
 	case 1:
@@ -71,21 +83,27 @@ func (z zoneRecords) clashes(record string) bool {
 }
 
 // TestIncrementsEqualTheWhole takes a zone through random increments: after each,
-// the policy says what one says that was read from the whole zone.
+// the policy says what one says that was read from the whole zone, and the list's
+// state tells of the same entries that were left out.
 func TestIncrementsEqualTheWhole(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	for range 20 {
+	popular := t.TempDir() + "/popular"
+	write(t, popular, "popular.test\n")
+	applied, whole, crowded := 0, 0, 0
+	for round := range 20 {
+		action := [...]format.Action{format.Unstated, format.NXDomain}[round%2]
 		zone := zoneRecords{}
 		for range random.IntN(80) {
 			if r := randomRecord(random); !zone.clashes(r) {
 				zone[r] = true
 			}
 		}
-		l, spec := zoneLists(t, zone)
+		l, spec := guardedZone(t, zone, action, popular)
+		fresh, freshSpec := guardedZone(t, zone, action, popular)
 		for step := range 12 {
 			var removed, added []string
 			for _, r := range slices.Sorted(maps.Keys(zone)) {
-				if random.IntN(6) == 0 {
+				if random.IntN(6) == 0 && (!strings.HasPrefix(r, "crowded") || random.IntN(12) == 0) {
 					removed = append(removed, r)
 					delete(zone, r)
 				}
@@ -99,12 +117,34 @@ func TestIncrementsEqualTheWhole(t *testing.T) {
 			version := fmt.Sprintf("serial:%d", step+2)
 			before := len(l.Policy().parts)
 			inc := &increment{origin: rpzOrigin, removed: wireRecords(t, removed), added: wireRecords(t, added), version: version}
-			if err := l.applyIncrement(&spec, inc, committed); err != nil {
+			err := l.applyIncrement(&spec, inc, committed)
+			if errors.Is(err, errInapplicable) { // the zone is transferred whole
+				if crowded := status(t, l, "zone").Excess > 0; !crowded && action == format.Unstated {
+					t.Fatalf("step %d, removed %q, added %q: %v", step, removed, added, err)
+				}
+				whole++
+				write(t, spec.Source, zone.text())
+				if u, err := l.Reload(); err != nil || u.Err() != nil {
+					t.Fatal(err, u.Err())
+				}
+				continue
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
+			applied++
 			u := l.LastUpdate()
-			fresh, _ := zoneLists(t, zone)
-			if got, want := saidOf(l.Policy()), saidOf(fresh.Policy()); !slices.Equal(got, want) {
+			write(t, freshSpec.Source, zone.text())
+			if u, err := fresh.Reload(); err != nil || u.Err() != nil {
+				t.Fatal(err, u.Err())
+			}
+			got, want := saidOf(l.Policy()), saidOf(fresh.Policy())
+			s, wanted := status(t, l, "zone"), status(t, fresh, "zone")
+			if s.Excess > 0 {
+				crowded++
+				got, want = withoutPart(got, "crowded"), withoutPart(want, "crowded") // which of its records are kept goes by the order in which they came
+			}
+			if !slices.Equal(got, want) {
 				t.Fatalf("step %d, removed %q, added %q (%d parts before):\n got %s\nwant %s", step, removed, added, before, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
 			}
 			if l.Policy().Indicators() != fresh.Policy().Indicators() || l.Policy().Rules() != fresh.Policy().Rules() || u.Indicators != fresh.Policy().Indicators() {
@@ -113,20 +153,57 @@ func TestIncrementsEqualTheWhole(t *testing.T) {
 			if n := len(l.content["zone"].parts); n > 2 {
 				t.Fatalf("%d parts", n)
 			}
-			if s := status(t, l, "zone"); s.Version != version || s.State != StateOK {
+			if s.Version != version || s.State != StateOK {
 				t.Fatalf("status %+v", s)
 			}
+			if got, want := leftOutOf(&s), leftOutOf(&wanted); got != want {
+				t.Fatalf("step %d, removed %q, added %q:\n got %s\nwant %s", step, removed, added, got, want)
+			}
 		}
+	}
+	if applied < 100 || whole < 10 || crowded < 10 {
+		t.Errorf("%d increments applied, %d of them with too many records of one name, %d times the whole zone: expected more", applied, crowded, whole)
 	}
 }
 
 // zoneLists has a list that was read from a zone.
-func zoneLists(t *testing.T, zone zoneRecords) (*Lists, Spec) {
+func zoneLists(t testing.TB, zone zoneRecords) (*Lists, Spec) {
 	t.Helper()
 	path := t.TempDir() + "/zone"
 	write(t, path, zone.text())
 	spec := Spec{Name: "zone", Source: path, Format: format.RPZ}
 	return open(t, Options{Configuration: specsOf(spec)}), spec
+}
+
+// guardedZone is zoneLists behind a guard, which holds the names in a file.
+func guardedZone(t testing.TB, zone zoneRecords, action format.Action, popular string) (*Lists, Spec) {
+	t.Helper()
+	path := t.TempDir() + "/zone"
+	write(t, path, zone.text())
+	spec := Spec{Name: "zone", Source: path, Format: format.RPZ, Action: action}
+	o := Options{Configuration: protecting(spec)}
+	o.Guard.Hold = []string{popular}
+	return open(t, o), spec
+}
+
+func withoutPart(all []string, part string) []string {
+	return slices.DeleteFunc(all, func(s string) bool { return strings.Contains(s, part) })
+}
+
+// leftOutOf is what a list's state tells of what is not in force, without places
+// and in any order.
+func leftOutOf(s *Status) string {
+	texts := func(all []Fault) string {
+		var lines []string
+		for i := range all {
+			owner, _, _ := strings.Cut(all[i].Text, " ")
+			lines = append(lines, fmt.Sprintf("%s %s: %s %t %t", all[i].Kind, strings.TrimSuffix(owner, ".rpz.test."), all[i].Reason, all[i].Refused, all[i].NotApplicable))
+		}
+		slices.Sort(lines)
+		return strings.Join(lines, "\n")
+	}
+	return fmt.Sprintf("%d entries, %d malformed, %d refused, %d not applicable, %d too many\n%d refused by the guard\n%s\n%d held\n%s\nfaults\n%s",
+		s.Entries, s.Malformed, s.Refused, s.NotApplicable, s.Excess, s.Kept, texts(s.GuardRefused), s.Held, texts(s.GuardHeld), texts(s.Faults))
 }
 
 // saidOf is all that a policy says of its triggers, without files and lines.

@@ -25,7 +25,7 @@ func segmentOf(t testing.TB, spec *Spec, entries []modelEntry) *reading {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &reading{segment: s, low: b.low, excess: b.excess}
+	return &reading{segment: s, account: account{low: b.low, excess: b.excess}}
 }
 
 // compileEntries is the policy of some lists, each with the given entries.

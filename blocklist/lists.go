@@ -3,6 +3,7 @@ package blocklist
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,9 @@ type Spec struct {
 	Header        string        // sent with the secret to a URL
 	Secret        string
 	TSIG          TSIG // of a zone transfer
+	// SecretFile is read for each fetch and transfer, in place of Secret and
+	// TSIG.Secret. Empty: these hold.
+	SecretFile string
 }
 
 // TSIG is the key of a zone transfer (RFC 8945).
@@ -63,13 +67,16 @@ type Configuration struct {
 // Options of [Open].
 type Options struct {
 	Configuration
+	// ReadClients reads a file of clients, see [Group.Files].
+	ReadClients func(path string) ([]netip.Prefix, error)
 	// Embedded gives the content of "embedded:NAME" sources.
 	Embedded func(name string) ([]byte, bool)
 	// Store keeps the copies of lists that come over the network, the compiled
 	// copies of all and what was approved. Nil: nothing outlives the process.
 	// It belongs to the caller, who closes it after the lists.
 	Store *feed.Store
-	// Watch reloads a list when its files change, fetches those that come over the
+	// Watch reloads a list when its files change, and what depends on them when the
+	// files of groups and of the guard do, fetches those that come over the
 	// network, and reads a list again for some time where its failure passes by
 	// itself (too many open files), until Close. Without it lists are read once,
 	// those that come over the network from their copies.
@@ -118,9 +125,14 @@ type content struct {
 	allow   bool
 	source  string
 	parts   []listPart
+	account account
 	entries int // that the source held, those that were kept out included
 	rules   int // of them
+	acting  int // triggers of them that act; 0 before they were in force
+	most    mostActing
+	key     string // of all that decides what becomes of the source
 	version string
+	digest  string // of the files that it was read from; "" after an increment
 	seen    time.Time
 }
 
@@ -175,21 +187,23 @@ func (l *Lists) Policy() *Policy { return l.policy.Load() }
 // Configure replaces the lists by others and reads them all. A list that
 // fails keeps the last good content that it had under the same name, as it was
 // configured when that was read. An error says that nothing has changed, since a
-// file of the guard cannot be used.
+// file of the groups or of the guard cannot be used.
 func (l *Lists) Configure(c Configuration) (Update, error) {
-	keeper, err := guard.Open(c.Guard)
-	if err != nil {
-		return Update{}, fmt.Errorf("guard: %w", err)
-	}
 	l.updating.Lock()
 	defer l.updating.Unlock()
-	l.Configuration, l.guard, l.groups = c, keeper, newGroups(c.Groups)
+	l.watch(&l.Configuration, &c) // before reading, so that no change falls between
+	keeper, failure := guard.Open(c.Guard)
+	clients, err := l.readGroups(c.Groups)
+	if err = errors.Join(failure, err); err != nil {
+		l.watch(&l.Configuration)
+		return Update{}, err
+	}
+	l.watch(&c)
+	l.Configuration, l.guard, l.groups = c, keeper, newGroups(clients)
+	l.warnOfGroups()
 	l.Specs = allowFirst(c.Specs)
 	if l.DefaultAction == format.Unstated {
 		l.DefaultAction = format.Sinkhole
-	}
-	if l.watcher != nil { // before reading, so that no change falls between
-		l.watcher.Set(patterns(l.Specs))
 	}
 	l.retries.keep(l.Specs)
 	u := l.update(l.Specs, causeConfiguration)
@@ -234,20 +248,6 @@ func (l *Lists) spec(name string) *Spec {
 	return &l.Specs[i]
 }
 
-func (l *Lists) filesChanged(changed []string) {
-	l.updating.Lock()
-	defer l.updating.Unlock()
-	var specs []Spec
-	for _, s := range l.Specs {
-		if slices.Contains(changed, s.Source) {
-			specs = append(specs, s)
-		}
-	}
-	if len(specs) > 0 {
-		l.update(specs, causeChanged)
-	}
-}
-
 // allowFirst puts the allow lists before all others: a match there always wins.
 func allowFirst(specs []Spec) []Spec {
 	sorted := slices.Clone(specs)
@@ -266,16 +266,6 @@ func allowFirst(specs []Spec) []Spec {
 // isLocal tells whether a list is read from files or the binary, not over the
 // network.
 func isLocal(source string) bool { return isEmbedded(source) || !strings.Contains(source, "://") }
-
-func patterns(specs []Spec) []string {
-	var all []string
-	for _, s := range specs {
-		if isLocal(s.Source) && !isEmbedded(s.Source) {
-			all = append(all, s.Source)
-		}
-	}
-	return all
-}
 
 func namesOf(specs []Spec) []string {
 	var all []string

@@ -34,8 +34,9 @@ type Network struct {
 // network are the lists that do not come from files.
 type network struct {
 	store   *feed.Store
-	remotes *feed.Remotes // nil: nothing is fetched, only copies are read
-	zones   *feed.Zones   // likewise
+	remotes *feed.Remotes  // nil: nothing is fetched, only copies are read
+	zones   *feed.Zones    // likewise
+	asked   map[string]any // how each list is fetched now: a feed.RemoteSpec or feed.ZoneSpec; guarded by Lists.updating
 	log     *zap.Logger
 
 	closed chan struct{}
@@ -77,16 +78,38 @@ func (n *network) set(specs []Spec) {
 	}
 	var remote []feed.RemoteSpec
 	var zones []feed.ZoneSpec
-	for _, s := range specs {
-		switch {
+	n.asked = map[string]any{}
+	for i := range specs {
+		switch s := &specs[i]; {
 		case isZone(s.Source):
-			zones = append(zones, feed.ZoneSpec{Name: s.Name, Source: s.Source, TSIG: feed.TSIG(s.TSIG)})
+			zones = append(zones, s.zone())
+			n.asked[s.Name] = s.zone()
 		case !isLocal(s.Source):
-			remote = append(remote, feed.RemoteSpec{Name: s.Name, URL: s.Source, Refresh: s.Refresh, Header: s.Header, Secret: s.Secret})
+			remote = append(remote, s.remote())
+			n.asked[s.Name] = s.remote()
 		}
 	}
 	if err := errors.Join(n.remotes.Set(remote), n.zones.Set(zones)); err != nil {
 		n.log.Error("lists that cannot be fetched", zap.Error(err))
+	}
+}
+
+func (s *Spec) remote() feed.RemoteSpec {
+	return feed.RemoteSpec{Name: s.Name, URL: s.Source, Refresh: s.Refresh, Header: s.Header, Secret: s.Secret, SecretFile: s.SecretFile}
+}
+
+func (s *Spec) zone() feed.ZoneSpec {
+	return feed.ZoneSpec{Name: s.Name, Source: s.Source, TSIG: feed.TSIG(s.TSIG), SecretFile: s.SecretFile}
+}
+
+// askAgain has a list fetched soon: its secret is another one.
+func (n *network) askAgain(spec *Spec) {
+	switch {
+	case n.remotes == nil || isLocal(spec.Source):
+	case isZone(spec.Source):
+		n.zones.Ask(spec.Name)
+	default:
+		n.remotes.Ask(spec.Name)
 	}
 }
 
@@ -101,7 +124,32 @@ func (n *network) close() {
 	}
 }
 
-var errNotFetched = errors.New("not fetched yet")
+var (
+	errNotFetched = errors.New("not fetched yet")
+	// errFetching is no failure yet: of a list that is fetched now for the first
+	// time there is nothing.
+	errFetching = errors.New("being fetched")
+)
+
+// missing says why there is no copy of a list.
+func (n *network) missing(spec *Spec) error {
+	if n.remotes == nil {
+		return fmt.Errorf("%s: %w", shown(spec.Source), errNotFetched)
+	}
+	problem := ""
+	switch n.asked[spec.Name] {
+	case any(spec.remote()):
+		s, _ := n.remotes.Status(spec.Name)
+		problem = s.Error
+	case any(spec.zone()):
+		s, _ := n.zones.Status(spec.Name)
+		problem = s.Error
+	}
+	if problem == "" {
+		return errFetching
+	}
+	return errors.New(problem)
+}
 
 // readCopy reads a list from its last good copy, or if that is damaged from the
 // one before.
@@ -112,7 +160,7 @@ func (n *network) readCopy(spec *Spec, t *terms) (r *reading) {
 	for range 2 {
 		entry := n.store.Entry(spec.Name, spec.Source)
 		if entry.Good == nil {
-			return &reading{err: fmt.Errorf("%s: %w", shown(spec.Source), errNotFetched)}
+			return &reading{err: n.missing(spec)}
 		}
 		if isZone(spec.Source) {
 			r = n.readZone(spec, t, *entry.Good)
@@ -138,7 +186,7 @@ func (n *network) readHeld(spec *Spec, t *terms) (*reading, string) {
 	if held == nil {
 		return nil, ""
 	}
-	content, err := feed.Open(n.store.Path(spec.Name, held.Copy), feed.Limits{})
+	content, err := feed.OpenAs(n.store.Path(spec.Name, held.Copy), shown(spec.Source), feed.Limits{})
 	if err != nil {
 		return &reading{err: err}, held.Reason
 	}
@@ -159,18 +207,35 @@ func (n *network) readPage(spec *Spec, t *terms, c feed.Copy) *reading {
 	return readOpened(spec, t, content)
 }
 
-// readZone reads the copy of a zone and works in the increments that came since.
+// readZone reads a zone as its copy and the increments that came since make it.
 func (n *network) readZone(spec *Spec, t *terms, c feed.Copy) *reading {
+	r := n.openZone(spec, c, func(zone *feed.ZoneCopy) *reading {
+		text, err := zone.Text()
+		if err != nil {
+			return &reading{err: err}
+		}
+		return readText(spec, t.ofZone(zone.Serial), text, zone.Content)
+	})
+	if !errors.Is(r.err, feed.ErrIncrement) {
+		return r
+	}
+	// A primary that removes a record with another TTL than the record had.
+	return n.openZone(spec, c, func(zone *feed.ZoneCopy) *reading {
+		r := readOpened(spec, t.ofZone(zone.Base), zone.Content)
+		if r.err == nil {
+			r.err = replay(spec, t, r, zone.Base, zone)
+		}
+		return r
+	})
+}
+
+func (n *network) openZone(spec *Spec, c feed.Copy, read func(*feed.ZoneCopy) *reading) *reading {
 	zone, err := feed.OpenZone(n.store, spec.Name, c, feed.Limits{})
 	if err != nil {
 		return &reading{err: err}
 	}
 	defer zone.Close()
-	r := readOpened(spec, t.ofZone(zone.Base), zone.Content)
-	if r.err == nil {
-		r.err = replay(spec, t, r, zone)
-	}
-	return r
+	return read(zone)
 }
 
 // candidate judges what was fetched of a list, and puts it in force if it is
@@ -179,10 +244,10 @@ func (l *Lists) candidate(_ context.Context, c feed.Candidate) feed.Judgement {
 	l.updating.Lock()
 	defer l.updating.Unlock()
 	spec := l.spec(c.Name)
-	if spec == nil || spec.Source != c.Source {
+	if spec == nil || !c.IsFrom(spec.Source) {
 		return feed.Reject(errors.New("the list was configured anew meanwhile"))
 	}
-	content, err := feed.Open(c.Path, feed.Limits{})
+	content, err := feed.OpenAs(c.Path, shown(spec.Source), feed.Limits{})
 	if err != nil {
 		return feed.Reject(err)
 	}
@@ -357,7 +422,10 @@ func (s *Status) fail(problem string) {
 		return
 	}
 	s.Error = problem
-	if s.State == StateOK {
+	switch {
+	case s.State == StateFetching && s.Loaded.IsZero():
+		s.State = StateFailed
+	case s.State == StateOK || s.State == StateFetching:
 		s.State = StateStale
 	}
 }

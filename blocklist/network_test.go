@@ -121,7 +121,7 @@ func TestListOverHTTP(t *testing.T) {
 		if d := l.Diff("feed"); d == nil || d.Held == "" || d.Added != 20 || d.Removed != 90 {
 			t.Errorf("diff %+v", d)
 		}
-		if _, err := l.Approve("ann", "feed"); err != nil {
+		if _, err := approveHeld(l, "feed"); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, l, "n5.example", "none")
@@ -143,7 +143,6 @@ func TestSecretsOfURLs(t *testing.T) {
 	p.status.Store(http.StatusForbidden)
 	err := l.Refresh(t.Context(), "feed")
 	s := status(t, l, "feed")
-	s.Remote.Good = nil // what the store keeps for itself
 	said := fmt.Sprint(err, logged.All(), everything(l.Policy()), l.Diff("feed"))
 	shown, failed := json.Marshal(s)
 	if failed != nil || strings.Contains(said+string(shown), "geheim") {
@@ -169,7 +168,7 @@ func TestApproveOverHTTP(t *testing.T) {
 	if d := l.Diff("feed"); d == nil || d.Held == "" || d.Added != 20 || d.Removed != 90 {
 		t.Fatalf("diff %+v", d)
 	}
-	if _, err := l.Approve("ann", "feed"); err != nil {
+	if _, err := approveHeld(l, "feed"); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, l, "n5.example", "none")
@@ -213,6 +212,89 @@ func TestExpiresFollowsConfirmation(t *testing.T) {
 	l.confirm()
 	if next := l.Policy(); next.Serial() == policy.Serial() || next.lists[0].Ends <= policy.lists[0].Ends && next.lists[0].Ends < now.Add(time.Hour).Unix() {
 		t.Errorf("confirmed: serial %d, ends %d, before %d and %d", next.Serial(), next.lists[0].Ends, policy.Serial(), policy.lists[0].Ends)
+	}
+}
+
+// TestFetchingIsNoFailure has a list that is fetched for the first time: that is
+// a state of its own, and an error only when the try has ended in one.
+func TestFetchingIsNoFailure(t *testing.T) {
+	answer, asked := make(chan int), make(chan struct{}, 8)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case code := <-answer:
+			w.WriteHeader(code)
+			fmt.Fprintln(w, "evil.example")
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(server.Close)
+	core, logged := observer.New(zap.DebugLevel)
+	o := Options{Configuration: specsOf(spec("feed", server.URL+"/list")), Watch: true, Store: openStore(t, t.TempDir()), Logger: zap.New(core)}
+	l := open(t, o)
+	fetching := func(u Update, err error) {
+		t.Helper()
+		if err != nil || u.Err() != nil || len(u.Failed) != 0 || len(u.Fetching) != 1 || u.Fetching[0] != "feed" {
+			t.Errorf("update %+v, %v", u, err)
+		}
+		if s := status(t, l, "feed"); s.State != StateFetching || s.Error != "" || !s.Loaded.IsZero() {
+			t.Errorf("status %+v", s)
+		}
+	}
+	fetching(l.LastUpdate(), nil)
+	<-asked
+	fetching(l.Reload())
+	fetching(l.Configure(o.Configuration))
+	if n := logged.FilterLevelExact(zap.ErrorLevel).Len(); n != 0 {
+		t.Errorf("logged %v", errorsOf(logged))
+	}
+	if n := logged.FilterMessage("list is being fetched").Len(); n != 3 {
+		t.Errorf("%d lines that it is being fetched, expected 3", n)
+	}
+
+	answer <- http.StatusNotFound
+	within(t, "it has failed", func() bool { return status(t, l, "feed").State == StateFailed })
+	if s := status(t, l, "feed"); !strings.Contains(s.Error, "404") {
+		t.Errorf("status %+v", s)
+	}
+	if all := errorsOf(logged); len(all) != 1 || !strings.Contains(all[0], "404") {
+		t.Errorf("logged %q, expected one error", all)
+	}
+	u, err := l.Reload()
+	if err != nil || u.Err() == nil || !strings.Contains(u.Err().Error(), "404") || len(u.Fetching) != 0 {
+		t.Errorf("update %+v, %v", u, err)
+	}
+	if s := status(t, l, "feed"); s.State != StateFailed {
+		t.Errorf("status %+v", s)
+	}
+
+	// Another URL is another list, and the one before has nothing to do with it.
+	c := specsOf(spec("feed", server.URL+"/other"))
+	fetching(l.Configure(c))
+	<-asked
+	answer <- http.StatusOK
+	eventually(t, l, "evil.example", "enforce sinkhole feed:1")
+	within(t, "it is well", func() bool { s := status(t, l, "feed"); return s.State == StateOK && s.Error == "" })
+	// Yet another: what came from the last one serves on meanwhile.
+	u, err = l.Configure(o.Configuration)
+	if err != nil || len(u.Fetching) != 1 || len(u.Failed) != 0 {
+		t.Errorf("update %+v, %v", u, err)
+	}
+	expect(t, l, "evil.example", "enforce sinkhole feed:1")
+	<-asked
+	answer <- http.StatusNotFound
+	within(t, "it is stale", func() bool { return status(t, l, "feed").State == StateStale })
+	expect(t, l, "evil.example", "enforce sinkhole feed:1")
+}
+
+// TestFetchedNamesTheURL, not where it happens to lie, when it cannot be used.
+func TestFetchedNamesTheURL(t *testing.T) {
+	p := newPage(t, "PK\x03\x04 and so on\n")
+	store := filepath.Join(t.TempDir(), "store")
+	l := open(t, Options{Configuration: specsOf(spec("feed", p.url())), Watch: true, Store: openStore(t, store)})
+	err := l.Refresh(t.Context(), "feed")
+	if err == nil || !strings.Contains(err.Error(), p.url()+": is zip compressed") || strings.Contains(err.Error(), store) {
+		t.Errorf("refreshed: %v", err)
 	}
 }
 

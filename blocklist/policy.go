@@ -48,6 +48,7 @@ type part struct {
 // tally counts what of a list is in force.
 type tally struct {
 	rules  int
+	acting int // triggers that do what the list is for: neither exceptions nor expired
 	excess int // rules left out because of maxRulesPerList
 }
 

@@ -8,7 +8,7 @@ import (
 
 // prefixSet finds the entries of every prefix that covers an address.
 type prefixSet struct {
-	table bart.Table[uint32] // prefix to index into nodes
+	table *bart.Table[uint32] // prefix to index into nodes; nil without any
 	nodes []prefixNode
 	count int // distinct prefixes
 }
@@ -24,6 +24,9 @@ type prefixNode struct {
 func (s *prefixSet) add(prefix netip.Prefix, place uint32) {
 	node := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, prefixNode{place: place})
+	if s.table == nil {
+		s.table = &bart.Table[uint32]{}
+	}
 	at, found := s.table.Get(prefix)
 	if !found {
 		s.table.Insert(prefix, node)
@@ -49,6 +52,9 @@ func (s *prefixSet) replace(prefix netip.Prefix, from, to uint32) {
 // places calls fn with each entry of exactly this prefix.
 func (s *prefixSet) places(prefix netip.Prefix) func(yield func(uint32) bool) {
 	return func(yield func(uint32) bool) {
+		if s.count == 0 {
+			return
+		}
 		at, found := s.table.Get(prefix)
 		for found && yield(s.nodes[at].place) && s.nodes[at].next != 0 {
 			at = s.nodes[at].next - 1

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,15 +35,10 @@ type terms struct {
 
 // reading is the outcome of reading one list whole.
 type reading struct {
-	segment  *segment
-	files    []FileStatus
-	faults   findings
-	refused  findings // by the guard
-	held     findings
-	warnings []string
-	version  string
-	low      int // entries left out for their confidence
-	excess   int // entries left out because one trigger had too many
+	account
+	segment *segment
+	version string
+	acting  int // triggers that acted once they were in force
 	// seen is when the source was last known to have this content; zero for files,
 	// which have it now.
 	seen time.Time
@@ -50,9 +46,8 @@ type reading struct {
 
 	// Of a zone: its serial, and the segments that increments make of the one
 	// that was read. Its entries have no lines: nobody else has the copy.
-	serial  string
-	parts   []listPart // nil: the segment alone
-	changed int        // entries more than in the files
+	serial string
+	parts  []listPart // nil: the segment alone
 
 	sources []imageSource // the files that were read; none for copies
 	saved   time.Time     // when its image was made; zero: it comes from none
@@ -88,8 +83,13 @@ func readLocal(spec *Spec, t *terms) *reading {
 // readOpened reads a list of one content, which the caller has opened: a copy of
 // what came over the network from source.
 func readOpened(spec *Spec, t *terms, content *feed.Content) *reading {
+	return readText(spec, t, content, content)
+}
+
+// readText is readOpened of a text that is made of the content.
+func readText(spec *Spec, t *terms, text io.Reader, content *feed.Content) *reading {
 	return read(spec, t, func(p *pass) error {
-		if err := p.parse(shown(spec.Source), content); err != nil {
+		if err := p.parse(shown(spec.Source), text); err != nil {
 			return err
 		}
 		p.digest(content.Digest())
@@ -105,7 +105,16 @@ func (t *terms) ofZone(serial uint32) *terms {
 }
 
 // serialVersion is the version of a zone.
-func serialVersion(serial uint32) string { return fmt.Sprintf("serial:%d", serial) }
+func serialVersion(serial uint32) string { return fmt.Sprintf("%s%d", serialPrefix, serial) }
+
+const serialPrefix = "serial:"
+
+// serialOf is the serial that a zone's version tells.
+func serialOf(version string) (serial uint32, ok bool) {
+	text, found := strings.CutPrefix(version, serialPrefix)
+	n, err := strconv.ParseUint(text, 10, 32)
+	return uint32(n), found && err == nil
+}
 
 // pass is one way through a list, from its files to a reading.
 type pass struct {
@@ -124,6 +133,7 @@ func read(spec *Spec, t *terms, how func(*pass) error) *reading {
 	if p.err == nil {
 		p.segment, p.err = p.builder.finish()
 		p.low, p.excess = p.builder.low, p.builder.excess
+		p.warnings = append(p.warnings, p.builder.warnings()...)
 	}
 	if p.err != nil {
 		p.builder.refs.discard()
@@ -234,17 +244,17 @@ func (p *pass) parse(name string, text io.Reader) error {
 	firstFault := len(p.faults.shown)
 	result, err := format.Parse(text, format.Options{Kind: p.spec.Format, Match: p.spec.Match},
 		func(i *format.Indicator) {
+			if p.serial != "" {
+				i.Line = 0
+			}
 			if p.admit(name, i) && broken == nil {
-				if p.serial != "" {
-					i.Line = 0
-				}
 				broken = p.builder.add(i)
 			}
 		},
 		func(f format.Fault) { p.faults.add(Fault{File: name, Fault: f}) })
 	p.files = append(p.files, FileStatus{
 		Name: name, Format: result.Kind, Lines: result.Lines, Entries: result.Entries,
-		Malformed: result.Malformed, Refused: result.Refused, NotApplicable: result.NotApplicable,
+		Malformed: result.Malformed, Refused: result.Refused, NotApplicable: result.NotApplicable, AsOf: p.serial,
 	})
 	for _, w := range result.Warnings {
 		p.warnings = append(p.warnings, name+": "+w)
@@ -254,6 +264,11 @@ func (p *pass) parse(name string, text io.Reader) error {
 		at, err = fmt.Sprintf("%s:%d", name, place.Line), place.Err
 	}
 	switch err = errors.Join(err, broken); {
+	case err == nil && p.serial != "":
+		for i := range p.faults.shown {
+			p.faults.shown[i].Line, p.faults.shown[i].Column = 0, 0
+		}
+		return nil
 	case err == nil:
 		return nil
 	case len(p.faults.shown) > firstFault:
@@ -264,20 +279,27 @@ func (p *pass) parse(name string, text io.Reader) error {
 
 // admit asks the guard about an indicator, and notes what it keeps out.
 func (p *pass) admit(name string, i *format.Indicator) bool {
-	if p.terms.guard == nil || p.spec.Allow {
-		return true
-	}
-	finding := p.terms.guard.Judge(i)
-	if finding.Outcome == guard.Accept || p.terms.overrides.Has(i) {
-		return true
-	}
-	f := Fault{File: name, Kind: string(finding.Kind), Fault: format.Fault{Line: i.Line, Text: guard.Entry(i), Reason: finding.Reason, Refused: true}}
-	if finding.Outcome == guard.Hold {
+	f, outcome := p.terms.judge(p.spec, name, i)
+	switch outcome {
+	case guard.Hold:
 		p.held.add(f)
-	} else {
+	case guard.Refuse:
 		p.refused.add(f)
 	}
-	return false
+	return outcome == guard.Accept
+}
+
+// judge asks the guard about an indicator of a list. What it keeps out is shown by
+// the fault, under the name of the file.
+func (t *terms) judge(spec *Spec, name string, i *format.Indicator) (Fault, guard.Outcome) {
+	if t.guard == nil || spec.Allow {
+		return Fault{}, guard.Accept
+	}
+	finding := t.guard.Judge(i)
+	if finding.Outcome == guard.Accept || t.overrides.Has(i) {
+		return Fault{}, guard.Accept
+	}
+	return Fault{File: name, Kind: string(finding.Kind), Fault: format.Fault{Line: i.Line, Text: guard.Entry(i), Reason: finding.Reason, Refused: true}}, finding.Outcome
 }
 
 // versionOf is the digest of a list: its file's, or one over all files' digests.

@@ -24,6 +24,9 @@ const (
 	// maxReference bounds one reference, in octets; what is longer is cut.
 	maxReference = 2048
 	spillAt      = 256 << 10
+	// maxReferences bounds those of one list, in octets: a list must not fill
+	// the disk.
+	maxReferences = 1 << 30
 )
 
 // text reads a reference; "" where the file cannot be read.
@@ -55,12 +58,15 @@ func (r *references) text(number uint32) string {
 }
 
 // referenceWriter gathers references. One that came shortly before is not kept
-// twice.
+// twice. They are evidence: where they cannot be kept, a list blocks without
+// them.
 type referenceWriter struct {
 	dir    string // of the spill file; "": the system's
 	done   references
 	buffer []byte // not yet in file
 	file   *os.File
+	fault  error // why none is kept
+	beyond int   // left out because of maxReferences
 
 	last          string
 	lastNumber    uint32
@@ -69,10 +75,13 @@ type referenceWriter struct {
 
 const recentReferences = 1024
 
-// add numbers a reference.
-func (w *referenceWriter) add(text string) (uint32, error) {
+// add numbers a reference; kept is false where it is left out.
+func (w *referenceWriter) add(text string) (number uint32, kept bool) {
+	if w.fault != nil {
+		return 0, false
+	}
 	if text == w.last && w.done.count > 0 {
-		return w.lastNumber, nil
+		return w.lastNumber, true
 	}
 	number, found := w.recent[text]
 	if !found {
@@ -82,9 +91,12 @@ func (w *referenceWriter) add(text string) (uint32, error) {
 		if len(text) > maxReference {
 			text = text[:maxReference]
 		}
-		var err error
-		if number, err = w.append(text); err != nil {
-			return 0, err
+		if w.done.size > maxReferences-maxReference-binary.MaxVarintLen16 {
+			w.beyond++
+			return 0, false
+		}
+		if number = w.append(text); w.fault != nil {
+			return 0, false
 		}
 		if w.recent == nil || len(w.recent) >= recentReferences {
 			w.older, w.recent = w.recent, make(map[string]uint32, recentReferences)
@@ -92,57 +104,69 @@ func (w *referenceWriter) add(text string) (uint32, error) {
 		w.recent[text] = number
 	}
 	w.last, w.lastNumber = text, number
-	return number, nil
+	return number, true
 }
 
-func (w *referenceWriter) append(text string) (uint32, error) {
+func (w *referenceWriter) append(text string) uint32 {
 	number := w.done.count
 	if number%refBlock == 0 {
 		w.done.blocks = append(w.done.blocks, w.done.size)
-		if err := w.spill(spillAt); err != nil {
-			return 0, err
-		}
+		w.spill(spillAt)
 	}
 	before := len(w.buffer)
 	w.buffer = binary.AppendUvarint(w.buffer, uint64(len(text)))
 	w.buffer = append(w.buffer, text...)
 	w.done.size += int64(len(w.buffer) - before)
 	w.done.count++
-	return number, nil
+	return number
 }
 
 // spill moves the buffer to the file once it holds at least so much.
-func (w *referenceWriter) spill(least int) error {
-	if len(w.buffer) < least {
-		return nil
+func (w *referenceWriter) spill(least int) {
+	if len(w.buffer) < least || w.fault != nil {
+		return
 	}
 	if w.file == nil {
 		file, err := os.CreateTemp(w.dir, ".references-*")
+		if err != nil && w.dir != "" {
+			file, err = os.CreateTemp("", ".references-*")
+		}
 		if err != nil {
-			return fmt.Errorf("no file for the references of the list: %w", err)
+			w.fault = err
+			return
 		}
 		os.Remove(file.Name()) // it lives as long as the policy that reads it
 		w.file = file
 	}
-	if _, err := w.file.Write(w.buffer); err != nil {
-		return fmt.Errorf("writing the references of the list: %w", err)
-	}
+	_, w.fault = w.file.Write(w.buffer)
 	w.buffer = w.buffer[:0]
-	return nil
 }
 
 // finish gives the references. The file is closed when nothing refers to them
 // any more.
-func (w *referenceWriter) finish() (references, error) {
-	if w.file == nil {
+func (w *referenceWriter) finish() references {
+	if w.file == nil && w.fault == nil {
 		w.done.source = bytes.NewReader(bytes.Clone(w.buffer))
-		return w.done, nil
+		return w.done
 	}
-	if err := w.spill(1); err != nil {
-		return references{}, err
+	w.spill(1)
+	if w.fault != nil {
+		w.discard()
+		return references{}
 	}
 	w.done.source = w.file // os.File has a finalizer
-	return w.done, nil
+	return w.done
+}
+
+// warning says what is not kept; "" where all is.
+func (w *referenceWriter) warning() string {
+	switch {
+	case w.fault != nil:
+		return fmt.Sprintf("no reference of its entries is kept (%v): give list_store, or the directory for temporary files, room for them", w.fault)
+	case w.beyond > 0:
+		return fmt.Sprintf("%d entries without their reference: expected at most %d MiB of references in a list", w.beyond, maxReferences>>20)
+	}
+	return ""
 }
 
 // discard drops what was gathered.

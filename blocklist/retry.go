@@ -27,10 +27,16 @@ func passing(err error) bool {
 	return false
 }
 
-// retries are the lists to be read again, with one timer for all. They are
-// guarded by Lists.updating.
+// What is read again beside lists; no list has such a name.
+const (
+	retryGroups = "files of groups"
+	retryGuard  = "files of the guard"
+)
+
+// retries are what is to be read again, with one timer for all. They are guarded
+// by Lists.updating.
 type retries struct {
-	waiting map[string]retry // by list
+	waiting map[string]retry // by list, retryGroups or retryGuard
 	timer   *time.Timer      // nil until there was something to wait for
 	closed  bool
 }
@@ -44,23 +50,28 @@ type retry struct {
 // what fails then waits longer.
 func (r *retries) note(u *Update, again bool, now time.Time) {
 	for _, name := range u.Lists {
-		before, waited := r.waiting[name]
-		if !passing(u.Failed[name]) {
-			delete(r.waiting, name)
-			continue
-		}
-		wait := retryFirst
-		if again && waited {
-			wait = min(2*before.wait, retryLast)
-		}
-		if r.waiting == nil {
-			r.waiting = map[string]retry{}
-		}
-		r.waiting[name] = retry{due: now.Add(wait), wait: wait}
+		r.noteOne(name, u.Failed[name], again, now)
 	}
 }
 
-// keep forgets the lists that are no longer configured.
+// noteOne takes how reading something ended.
+func (r *retries) noteOne(name string, err error, again bool, now time.Time) {
+	before, waited := r.waiting[name]
+	if !passing(err) {
+		delete(r.waiting, name)
+		return
+	}
+	wait := retryFirst
+	if again && waited {
+		wait = min(2*before.wait, retryLast)
+	}
+	if r.waiting == nil {
+		r.waiting = map[string]retry{}
+	}
+	r.waiting[name] = retry{due: now.Add(wait), wait: wait}
+}
+
+// keep forgets all but the lists that are configured.
 func (r *retries) keep(specs []Spec) {
 	for name := range r.waiting {
 		if !slices.ContainsFunc(specs, func(s Spec) bool { return s.Name == name }) {
@@ -72,11 +83,16 @@ func (r *retries) keep(specs []Spec) {
 // due are the lists whose time has come.
 func (r *retries) due(specs []Spec, now time.Time) (due []Spec) {
 	for _, s := range specs {
-		if w, waits := r.waiting[s.Name]; waits && !now.Before(w.due) {
+		if r.isDue(s.Name, now) {
 			due = append(due, s)
 		}
 	}
 	return due
+}
+
+func (r *retries) isDue(name string, now time.Time) bool {
+	w, waits := r.waiting[name]
+	return waits && !now.Before(w.due)
 }
 
 // arm has fire called when the first list is due, if any waits.
@@ -106,7 +122,7 @@ func (r *retries) close() {
 	}
 }
 
-// retry reads the lists that are due.
+// retry reads what is due.
 func (l *Lists) retry() {
 	l.updating.Lock()
 	defer l.updating.Unlock()
@@ -114,9 +130,16 @@ func (l *Lists) retry() {
 		return
 	}
 	now := time.Now()
-	if specs := l.retries.due(l.Specs, now); len(specs) > 0 {
-		l.update(specs, causeRetry)
+	specs, cause := l.retries.due(l.Specs, now), causeRetry
+	if l.retries.isDue(retryGroups, now) {
+		l.regroup(true)
+	}
+	if l.retries.isDue(retryGuard, now) && l.reguard(true) {
+		specs, cause = l.Specs, causeGuard
+	}
+	if len(specs) > 0 {
+		l.update(specs, cause)
 		return
 	}
-	l.retries.arm(now, l.retry)
+	l.retries.arm(time.Now(), l.retry)
 }

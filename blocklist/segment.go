@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"time"
 
 	"sinkhole/blocklist/format"
 )
@@ -116,13 +117,19 @@ type builder struct {
 	seg    *segment
 	chunk  []byte
 	refs   referenceWriter
-	file   uint16 // of what is added
-	low    int    // entries left out for their confidence
-	excess int    // rules left out because of maxRulesPerList
+	file   uint16    // of what is added
+	low    int       // entries left out for their confidence
+	excess int       // rules left out because of maxRulesPerList or maxEntryData
+	future int       // entries first seen after opened, in force all the same
+	opened time.Time // when the list was begun to be read
+	// Families and markings: their octets, and the rules that got none because of
+	// maxLabelSize.
+	labelSize, unlabelled int
 
 	entry    int // where the newest entry begins in chunk; -1: none yet
 	lastRule int // where its newest rule begins
 	inEntry  int // its rules
+	inData   int // octets of its local data
 
 	profileAt map[profile]uint32
 	newest    uint32 // number of the profile last used
@@ -140,7 +147,7 @@ var errTooLarge = fmt.Errorf("more than 4 GiB of entries in all lists together: 
 func newBuilder(spec *Spec, defaultAction format.Action, dir string) *builder {
 	return &builder{
 		spec: spec, action: defaultAction, seg: &segment{labels: []string{""}}, refs: referenceWriter{dir: dir},
-		entry: -1, profileAt: map[profile]uint32{}, labelAt: map[string]uint32{"": 0}, dataAt: map[string]uint32{},
+		opened: time.Now(), entry: -1, profileAt: map[profile]uint32{}, labelAt: map[string]uint32{"": 0}, dataAt: map[string]uint32{},
 	}
 }
 
@@ -155,8 +162,8 @@ func (b *builder) setVersion(version string) {
 	b.seg.files[b.file].version = version
 }
 
-// uncertain is the most confidence in the host of a URL with a path, which may
-// be a broken-into legitimate site.
+// uncertain is the most confidence in what may be a broken-into legitimate site: the
+// host of a URL with a path, and what its list doubts itself.
 const uncertain = 50
 
 // add keeps an indicator with what spec says where the list is silent.
@@ -165,12 +172,15 @@ func (b *builder) add(i *format.Indicator) error {
 	if confidence < 0 && b.spec.Confidence > 0 {
 		confidence = b.spec.Confidence
 	}
-	if i.FromURL && (confidence < 0 || confidence > uncertain) {
+	if (i.FromURL || i.Doubtful) && (confidence < 0 || confidence > uncertain) {
 		confidence = uncertain
 	}
 	if confidence >= 0 && confidence < b.spec.MinConfidence {
 		b.low++
 		return nil
+	}
+	if i.FirstSeen.After(b.opened) {
+		b.future++
 	}
 	p := profile{
 		family: b.labelOf(0, orElse(i.Family, b.spec.Family)), tlp: b.labelOf(1, i.TLP), file: b.file,
@@ -196,23 +206,22 @@ func (b *builder) add(i *format.Indicator) error {
 		p.fields |= hasExpires
 	}
 	if i.Reference != "" {
-		var err error
-		if r.reference, err = b.refs.add(i.Reference); err != nil {
-			return err
+		var kept bool
+		if r.reference, kept = b.refs.add(i.Reference); kept {
+			p.fields |= hasReference
 		}
-		p.fields |= hasReference
 	}
+	var data []byte
 	if p.action == format.LocalData {
 		p.fields |= hasData
-		r.data = b.blob(i.Data)
+		data = i.Data
 	}
-	return b.put(i.Trigger, i.Name, i.Prefix, &r)
+	return b.put(i.Trigger, i.Name, i.Prefix, &r, data)
 }
 
 // put adds a rule to the entry of its trigger if that is the newest, else to
-// one of its own.
-func (b *builder) put(trigger format.Trigger, name []byte, prefix netip.Prefix, r *rule) error {
-	number := b.profileOf(*r.profile)
+// one of its own. Its local data is kept if the rule is.
+func (b *builder) put(trigger format.Trigger, name []byte, prefix netip.Prefix, r *rule, data []byte) error {
 	if trigger != format.QName {
 		b.trigger = appendPrefix(b.trigger[:0], trigger, prefix)
 		name = b.trigger
@@ -222,17 +231,40 @@ func (b *builder) put(trigger format.Trigger, name []byte, prefix netip.Prefix, 
 			return err
 		}
 	}
-	if b.entry >= 0 && len(b.chunk)-b.entry > len(name) && string(b.chunk[b.entry:b.entry+len(name)]) == string(name) {
-		switch {
-		case b.seg.says(b.chunk[b.entry:], r):
-		case b.inEntry == maxRulesPerList:
-			b.excess++
-		default:
-			b.chunk[b.lastRule] |= 1
-			b.putRule(number, r)
-		}
+	known := true
+	if r.fields&hasData != 0 {
+		r.data, known = b.dataAt[string(data)]
+	}
+	newest := b.entry >= 0 && len(b.chunk)-b.entry > len(name) && string(b.chunk[b.entry:b.entry+len(name)]) == string(name)
+	beside := len(data)
+	switch {
+	case newest && known && b.seg.says(b.chunk[b.entry:], r):
+		return nil
+	case newest:
+		beside += b.inData
+	}
+	if newest && b.inEntry == maxRulesPerList || beside > maxEntryData {
+		b.excess++
 		return nil
 	}
+	if !known {
+		var err error
+		if r.data, err = b.blob(data); err != nil {
+			return err
+		}
+	}
+	if newest {
+		b.chunk[b.lastRule] |= 1
+	} else {
+		b.begin(trigger, name)
+	}
+	b.inData = beside
+	b.putRule(r)
+	return nil
+}
+
+// begin begins an entry.
+func (b *builder) begin(trigger format.Trigger, name []byte) {
 	if b.chunk == nil {
 		b.chunk = make([]byte, 0, chunkSize)
 	}
@@ -243,13 +275,11 @@ func (b *builder) put(trigger format.Trigger, name []byte, prefix netip.Prefix, 
 	} else {
 		b.seg.prefixes++
 	}
-	b.putRule(number, r)
-	return nil
 }
 
-func (b *builder) putRule(number uint32, r *rule) {
+func (b *builder) putRule(r *rule) {
 	b.lastRule = len(b.chunk)
-	b.chunk = appendRule(b.chunk, number, r)
+	b.chunk = appendRule(b.chunk, b.profileOf(*r.profile), r)
 	b.inEntry++
 	b.seg.rules++
 }
@@ -272,9 +302,22 @@ func (b *builder) finish() (*segment, error) {
 			return nil, err
 		}
 	}
-	var err error
-	b.seg.refs, err = b.refs.finish()
-	return b.seg, err
+	b.seg.refs = b.refs.finish()
+	return b.seg, nil
+}
+
+// warnings say what of the entries is not kept, once all is finished.
+func (b *builder) warnings() (all []string) {
+	if b.future > 0 {
+		all = append(all, fmt.Sprintf("%d entries with a first_seen in the future, in force already: look at the clock or the time zone of the source", b.future))
+	}
+	if w := b.refs.warning(); w != "" {
+		all = append(all, w)
+	}
+	if b.unlabelled > 0 {
+		all = append(all, fmt.Sprintf("%d times a family or TLP marking left out: expected at most %d MiB of different ones in a list", b.unlabelled, maxLabelSize>>20))
+	}
+	return all
 }
 
 func (b *builder) profileOf(p profile) uint32 {
@@ -292,6 +335,14 @@ func (b *builder) profileOf(p profile) uint32 {
 	return number
 }
 
+// maxLabelSize bounds the different families and markings of a list, in octets
+// with what is kept beside each; maxDataSize does so for its local data.
+const (
+	maxLabelSize = 32 << 20
+	labelBeside  = 64
+	maxDataSize  = 512 << 20
+)
+
 // labelOf numbers a family (use 0) or TLP marking (use 1).
 func (b *builder) labelOf(use int, text string) uint32 {
 	last := &b.label[use]
@@ -300,6 +351,11 @@ func (b *builder) labelOf(use int, text string) uint32 {
 	}
 	number, found := b.labelAt[text]
 	if !found {
+		if b.labelSize+len(text)+labelBeside > maxLabelSize {
+			b.unlabelled++
+			return 0
+		}
+		b.labelSize += len(text) + labelBeside
 		number = uint32(len(b.seg.labels))
 		b.seg.labels = append(b.seg.labels, text)
 		b.labelAt[text] = number
@@ -308,15 +364,21 @@ func (b *builder) labelOf(use int, text string) uint32 {
 	return number
 }
 
-// blob keeps a copy of local data.
-func (b *builder) blob(records []byte) uint32 {
-	at, found := b.dataAt[string(records)]
-	if !found {
-		at = uint32(len(b.seg.data))
-		b.seg.data = appendBlob(b.seg.data, records)
-		b.dataAt[string(records)] = at
+var errLargeData = fmt.Errorf("more than %d MiB of local data in one list: expected few different records, split the list", maxDataSize>>20)
+
+// maxEntryData bounds the local data of one trigger, in octets: a DNS message
+// carries no more (RFC 1035 section 4.2.2).
+const maxEntryData = 64 << 10
+
+// blob keeps a copy of local data that is not there yet.
+func (b *builder) blob(records []byte) (uint32, error) {
+	if len(b.seg.data)+len(records) > maxDataSize {
+		return 0, errLargeData
 	}
-	return at
+	at := uint32(len(b.seg.data))
+	b.seg.data = appendBlob(b.seg.data, records)
+	b.dataAt[string(records)] = at
+	return at, nil
 }
 
 // actionOf is the list's override, else what the entry states, else the

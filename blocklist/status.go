@@ -1,6 +1,7 @@
 package blocklist
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,12 +14,14 @@ import (
 
 // Status is one list as `sinkhole lists` and /metrics show it.
 type Status struct {
-	Name          string       `json:"name"`
-	Source        string       `json:"source"`
-	Allow         bool         `json:"allow,omitempty"`
-	State         string       `json:"state"`   // ok; held, stale: the last good content serves on; failed: nothing of it is in force
-	Entries       int          `json:"entries"` // as far as it was read, if it failed
-	Rules         int          `json:"rules"`   // entries in force, without repetitions
+	Name    string `json:"name"`
+	Source  string `json:"source"`
+	Allow   bool   `json:"allow,omitempty"`
+	State   string `json:"state"`   // ok; held, stale: the last good content serves on; failed: nothing of it is in force; fetching: the first try has not ended
+	Entries int    `json:"entries"` // of the content in force, what the guard keeps out included
+	Rules   int    `json:"rules"`   // entries in force, without repetitions
+	// Lines that are no entries, each in one of three: of the content in force, or of
+	// the last try if nothing is.
 	Malformed     int          `json:"malformed"`
 	Refused       int          `json:"refused"`
 	NotApplicable int          `json:"not_applicable,omitempty"` // what DNS, or a forwarder, cannot apply
@@ -39,20 +42,21 @@ type Status struct {
 	// Remote and Zone tell how a list over HTTPS and a transferred zone come.
 	Remote *feed.RemoteStatus `json:"remote,omitempty"`
 	Zone   *feed.ZoneStatus   `json:"zone,omitempty"`
-
-	excessRead   int
-	readWarnings []string
 }
+
+// LeftOut is how many lines of the list are no entries though they are well formed.
+func (s *Status) LeftOut() int { return s.Refused + s.NotApplicable }
 
 // States of a list.
 const (
-	StateOK     = "ok"
-	StateHeld   = "held"
-	StateStale  = "stale"
-	StateFailed = "failed"
+	StateOK       = "ok"
+	StateHeld     = "held"
+	StateStale    = "stale"
+	StateFailed   = "failed"
+	StateFetching = "fetching"
 )
 
-// FileStatus is one file of a list.
+// FileStatus is one file of a list as it was read.
 type FileStatus struct {
 	Name          string      `json:"name"`
 	Format        format.Kind `json:"format"`
@@ -62,6 +66,7 @@ type FileStatus struct {
 	Refused       int         `json:"refused"`
 	NotApplicable int         `json:"not_applicable,omitempty"`
 	Digest        string      `json:"digest"`
+	AsOf          string      `json:"as_of,omitempty"` // the version of a zone that was read; increments may have followed
 }
 
 // Status shows the lists, allow lists first, else as configured. The result
@@ -101,25 +106,31 @@ func (l *Lists) note(p *Policy, results, bases map[string]*reading, u *Update) {
 		}
 		s.Name, s.Source, s.Allow = spec.Name, shown(spec.Source), spec.Allow
 		if b := bases[spec.Name]; b != nil {
-			s.Version, s.Loaded = b.version, b.saved
-			s.describe(b)
+			s.Loaded = b.saved
 		}
-		if r := results[spec.Name]; r != nil {
+		r := results[spec.Name]
+		if r != nil {
 			s.take(r, u.Failed[spec.Name], u.Held[spec.Name])
 		}
+		var t tally
 		if at := p.listNamed(spec.Name); at >= 0 {
-			s.Rules = p.tally[at].rules
-			if s.Excess = p.tally[at].excess + s.excessRead; s.Excess > 0 {
-				s.Warnings = append(slices.Clip(s.readWarnings), fmt.Sprintf("%d entries left out: more than %d that differ on one name or prefix", s.Excess, maxRulesPerList))
-			}
+			t = p.tally[at]
+		}
+		s.Rules = t.rules
+		switch c := l.content[spec.Name]; {
+		case c != nil:
+			s.Version = c.version
+			s.describe(&c.account, t.excess)
+		case r != nil:
+			s.describe(&r.account, 0)
+			s.Entries = 0
 		}
 		l.state[spec.Name] = s
 	}
 }
 
 // take amends a list's state by the outcome of reading it. While content is in
-// force, what a failed try found is shown as its error only, and the counts stay
-// those of the content; else they are those of the try.
+// force, what a failed try found is shown as its error only.
 func (s *Status) take(r *reading, err error, held string) {
 	s.Tried = time.Now()
 	s.HeldReason = held
@@ -130,26 +141,25 @@ func (s *Status) take(r *reading, err error, held string) {
 		s.Error, s.State = err.Error(), StateStale
 		if s.Loaded.IsZero() {
 			s.State = StateFailed
-			s.describe(r)
 		}
+	case errors.Is(r.err, errFetching):
+		s.Error, s.State = "", StateFetching
 	default:
 		s.Error, s.State, s.Loaded = "", StateOK, s.Tried
-		s.Version = orElse(r.serial, r.version)
-		s.describe(r)
 	}
 }
 
-// describe takes over what was found in the list.
-func (s *Status) describe(r *reading) {
-	s.Files, s.Faults, s.Warnings = r.files, r.faults.shown, r.warnings
-	s.Low, s.excessRead, s.readWarnings = r.low, r.excess, r.warnings
-	s.GuardRefused, s.GuardHeld, s.Kept, s.Held = r.refused.shown, r.held.shown, r.refused.all, r.held.all
-	s.Entries, s.Malformed, s.Refused, s.NotApplicable = 0, 0, 0, 0
-	for _, f := range r.files {
-		s.Entries += f.Entries
-		s.Malformed += f.Malformed
-		s.Refused += f.Refused
-		s.NotApplicable += f.NotApplicable
+// describe takes over what was found in the list; excess is what was left out of it
+// when the policy was made.
+func (s *Status) describe(a *account, excess int) {
+	n := a.total()
+	s.Entries, s.Malformed, s.Refused, s.NotApplicable = n.entries, n.malformed, n.refused, n.notApplicable
+	s.Files, s.Faults, s.Warnings = a.files, a.faults.shown, slices.Concat(a.warnings, a.amended)
+	s.GuardRefused, s.GuardHeld, s.Kept, s.Held = a.refused.shown, a.held.shown, a.refused.all, a.held.all
+	s.Low, s.Excess = a.low, a.excess+excess
+	if s.Excess > 0 {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%d entries left out: more than %d that differ, or more than %d KiB of local data, on one name or prefix",
+			s.Excess, maxRulesPerList, maxEntryData>>10))
 	}
 }
 
@@ -165,7 +175,11 @@ func (l *Lists) report(specs []Spec, u Update, cause string) {
 		}
 		if s.HeldReason != "" {
 			log.Error("list held", zap.String("list", s.Name), zap.String("reason", s.HeldReason), zap.String("serving", serving(s.State)),
-				zap.String("do", "sinkhole lists diff "+s.Name+", then sinkhole lists approve "+s.Name))
+				zap.String("do", "sinkhole lists diff "+s.Name))
+			continue
+		}
+		if s.State == StateFetching {
+			log.Info("list is being fetched", zap.String("list", s.Name), zap.String("source", s.Source))
 			continue
 		}
 		if s.Error != "" {
@@ -187,10 +201,10 @@ func (l *Lists) report(specs []Spec, u Update, cause string) {
 				log.Warn("list", zap.String("list", s.Name), zap.String("warning", w))
 			}
 			log.Info("list read", zap.String("list", s.Name), zap.Int("entries", s.Entries), zap.Int("malformed", s.Malformed),
-				zap.Int("refused", s.Refused), zap.Int("guard_refused", s.Kept), zap.Int("guard_held", s.Held), zap.String("version", s.Version))
+				zap.Int("refused", s.Refused), zap.Int("not_applicable", s.NotApplicable), zap.Int("guard_refused", s.Kept), zap.Int("guard_held", s.Held), zap.String("version", s.Version))
 		}
 	}
-	log.Info("policy in force", zap.String("cause", cause), zap.Uint64("serial", u.Serial), zap.Int("lists", len(specs)), zap.Int("failed", len(u.Failed)), zap.Int("held", len(u.Held)),
+	log.Info("policy in force", zap.String("cause", cause), zap.Uint64("serial", u.Serial), zap.Int("lists", len(specs)), zap.Int("failed", len(u.Failed)), zap.Int("fetching", len(u.Fetching)), zap.Int("held", len(u.Held)),
 		zap.Int("indicators", u.Indicators), zap.Int("added", u.Added), zap.Int("removed", u.Removed), zap.Duration("took", u.Took))
 }
 

@@ -13,6 +13,7 @@ type Update struct {
 	Indicators     int      // in force after it
 	Added, Removed int      // indicators
 	Failed         map[string]error
+	Fetching       []string          // lists of which nothing has come yet, and the first try has not ended
 	Compiled       []string          // those of Lists that were taken from their compiled copies
 	Held           map[string]string // lists whose new content waits for approval, and why
 	Took           time.Duration
@@ -38,6 +39,7 @@ const (
 	causeFetched       = "fetched"
 	causeApproved      = "approved"
 	causeTransferred   = "transferred"
+	causeGuard         = "guard"
 )
 
 // update reads some lists, compiles all and swaps the policy. A retry in which
@@ -100,24 +102,29 @@ func (l *Lists) run(specs []Spec, cause string, read func(*Spec) *reading) Updat
 			u.Compiled = append(u.Compiled, spec.Name)
 		}
 		switch reason := l.shrunk(spec, r, cause); {
+		case errors.Is(r.err, errFetching):
+			u.Fetching = append(u.Fetching, spec.Name)
 		case r.err != nil:
 			u.Failed[spec.Name] = r.err
 		case reason != "":
 			u.Held[spec.Name] = reason
 		default:
-			next[spec.Name] = contentOf(spec, r)
+			next[spec.Name] = l.contentOf(spec, r)
 		}
 	}
 	old := l.Policy()
 	if cause == causeRetry && len(u.Failed) == len(specs) {
 		next = nil
-	} else if err := l.put(next); err != nil {
+	} else if err := l.putUnlessWeaker(specs, next, cause, u.Held); err != nil {
 		for _, name := range u.Lists {
 			u.Failed[name] = err
 		}
 		next = nil
 	}
 	p := l.Policy()
+	for name, c := range next {
+		results[name].acting = c.acting
+	}
 	l.compare(old, p, next, &u)
 	l.previewHeld(p, results, u.Held)
 	u.Serial, u.Indicators, u.Took = p.serial, p.Indicators(), time.Since(start)
@@ -143,14 +150,20 @@ func (l *Lists) readOrLoad(spec *Spec, read func(*Spec) *reading, bases map[stri
 		return image
 	}
 	bases[spec.Name] = image
-	l.content[spec.Name] = contentOf(spec, image)
+	l.content[spec.Name] = l.contentOf(spec, image)
 	return read(spec)
+}
+
+func (l *Lists) contentOf(spec *Spec, r *reading) *content {
+	c := contentOf(spec, r)
+	c.key = l.imageKey(spec, l.terms(spec))
+	return c
 }
 
 func contentOf(spec *Spec, r *reading) *content {
 	c := &content{
-		allow: spec.Allow, source: spec.Source, parts: r.parts,
-		entries: r.entries(), rules: r.segment.rules, version: orElse(r.serial, r.version), seen: r.seen,
+		allow: spec.Allow, source: spec.Source, parts: r.parts, account: r.account, acting: r.acting,
+		entries: r.entries(), rules: r.segment.rules, version: orElse(r.serial, r.version), digest: r.version, seen: r.seen,
 	}
 	if c.parts == nil {
 		c.parts = []listPart{{segment: r.segment}}
@@ -158,36 +171,19 @@ func contentOf(spec *Spec, r *reading) *content {
 	return c
 }
 
-// entries is how many the source held, those that were kept out included.
-func (r *reading) entries() int {
-	all := r.changed
-	for _, f := range r.files {
-		all += f.Entries
-	}
-	return all
-}
-
-// shrunk says why a list's new content must wait: it lost too much at once, and
-// nobody has approved that. An approval is of this very content.
-func (l *Lists) shrunk(spec *Spec, r *reading, cause string) string {
-	before := l.content[spec.Name]
-	if r.err != nil || before == nil || before.source != spec.Source || before.allow != spec.Allow ||
-		cause == causeApproved || l.approvals.has(spec.Name, r.version) {
-		return ""
-	}
-	now := r.entries()
-	if now > 0 && r.segment.rules == 0 && before.rules > 0 {
-		return fmt.Sprintf("of its %d entries none is left over, before there were %d", now, before.rules)
-	}
-	if !l.HoldShrunk || before.entries-now <= before.entries*l.ShrinkLimit/100 {
-		return ""
-	}
-	return fmt.Sprintf("shrank from %d to %d entries, guard.shrink_limit is %d%%", before.entries, now, l.ShrinkLimit)
-}
-
 // put compiles a policy in which some lists have new content, and swaps it in.
 func (l *Lists) put(next map[string]*content) error {
-	merged := map[string]*content{}
+	p, all, err := l.compile(next)
+	if err == nil {
+		l.swap(p, all)
+	}
+	return err
+}
+
+// compile makes the policy in which some lists have new content, and tells the
+// content of each list.
+func (l *Lists) compile(next map[string]*content) (*Policy, map[string]*content, error) {
+	all := map[string]*content{}
 	var lists []compiled
 	for i := range l.Specs {
 		spec := &l.Specs[i]
@@ -199,7 +195,7 @@ func (l *Lists) put(next map[string]*content) error {
 		}
 		list := compiled{List: spec.list()}
 		if c != nil {
-			merged[spec.Name] = c
+			all[spec.Name] = c
 			list.parts, list.Version = c.parts, c.version
 			if spec.Expires > 0 && !c.seen.IsZero() {
 				list.Ends = c.seen.Add(spec.Expires).Unix()
@@ -209,10 +205,19 @@ func (l *Lists) put(next map[string]*content) error {
 	}
 	p, err := compile(l.serial+1, lists, l.groups)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	for i := range p.lists {
+		if c := next[p.lists[i].Name]; c != nil {
+			c.acting = p.tally[i].acting
+		}
+	}
+	return p, all, nil
+}
+
+// swap puts a policy in force.
+func (l *Lists) swap(p *Policy, all map[string]*content) {
 	l.serial++
-	l.content = merged
+	l.content = all
 	l.policy.Store(p)
-	return nil
 }

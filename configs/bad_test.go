@@ -128,6 +128,7 @@ func badFiles() map[string][]string {
 			`22:20: lists[5].auth.header: found "X Key:", expected the name of an HTTP header, as in Authorization or X-API-Key`,
 			`25:18: lists[6].tsig.name: found "k..example": expected a domain name: labels of 1 to 63 letters, digits, hyphens and underscores, with a dot between them`,
 			`25:43: lists[6].tsig.algorithm: found "hmac-md5", expected one of hmac-sha256, hmac-sha512`,
+			`28:23: lists[7].tsig.algorithm: found hmac-sha512 without a key, expected lists[7].tsig.name and lists[7].tsig.secret_file too; or leave tsig out`,
 		},
 		"list_source": {
 			`2:5: lists[0].source: found no source, expected a path or glob, as in: source: lists/operation-secure.csv`,
@@ -153,7 +154,8 @@ func badFiles() map[string][]string {
 			`3:23: lists[1].source: found "https:///b.txt" without a host, expected https://host/path`,
 			`4:23: lists[2].source: found no URL (invalid port ":https" after host), expected https://host/path`,
 			`5:23: lists[3].source: found "http://localhost/d.txt", expected https://: who stands between could change the list (http:// is taken with a loopback address)`,
-			`7:23: allow[0].source: found "http://192.0.2.1/e.txt", expected https://: who stands between could change the list (http:// is taken with a loopback address)`,
+			`6:23: lists[4].source: found a character before @, in user or password, that stands for something else in a URL; write it as % and two hexadecimal digits, expected https://host/path`,
+			`8:23: allow[0].source: found "http://192.0.2.1/e.txt", expected https://: who stands between could change the list (http:// is taken with a loopback address)`,
 		},
 		"list_zone": {
 			`2:23: lists[0].source: found "rpz://192.0.2.1", expected rpz://address:port/zone, as in "rpz://192.0.2.1:53/rpz.example", or rpzs:// for TLS`,
@@ -167,6 +169,8 @@ func badFiles() map[string][]string {
 			`10:23: lists[8].source: found "rpzs://192.0.2.1/rpz.example#" with the certificate's name "": found 0 characters, expected a domain name of 1 to 253`,
 			`11:23: lists[9].source: found "rpz://0.0.0.0/rpz.example" with 0.0.0.0, which is not the address of one server; expected rpz://address:port/zone, as in "rpz://192.0.2.1:53/rpz.example", or rpzs:// for TLS`,
 			`12:71: lists[10].format: found domains, but a transferred zone is rpz; leave the key out`,
+			`13:23: lists[11].source: found a user, a password or a query (@ or ?), expected rpz://address:port/zone, as in "rpz://192.0.2.1:53/rpz.example", or rpzs:// for TLS; a key goes to tsig`,
+			`14:23: lists[12].source: found a user, a password or a query (@ or ?), expected rpz://address:port/zone, as in "rpz://192.0.2.1:53/rpz.example", or rpzs:// for TLS; a key goes to tsig`,
 		},
 		"listener": {
 			`2:9: listen.dns[0]: found "127.0.0.1" without a port, expected address:port, as in "127.0.0.1:5300", "[::1]:5300" or ":53"; did you mean "127.0.0.1:53"?`,

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -57,21 +60,9 @@ func readSecret(path string) (string, error) {
 	return secret, nil
 }
 
-// ReadClients reads all clients of a group, those of its files too: an address
-// or prefix a line, # begins a comment.
-func (g Group) ReadClients() ([]netip.Prefix, error) {
-	prefixes, files := g.Split()
-	for _, path := range files {
-		more, err := readPrefixes(path)
-		if err != nil {
-			return nil, err
-		}
-		prefixes = append(prefixes, more...)
-	}
-	return prefixes, nil
-}
-
-func readPrefixes(path string) (prefixes []netip.Prefix, err error) {
+// ReadClients reads a file of clients of a group: an address or prefix a line, #
+// begins a comment.
+func ReadClients(path string) (prefixes []netip.Prefix, err error) {
 	file, err := openRegular(path)
 	if err != nil {
 		return nil, err
@@ -123,8 +114,27 @@ func refuseFile(path string, err error) error {
 	return fmt.Errorf("%s: %w, expected a file that the user (uid %d) can read", path, cause(err), os.Geteuid())
 }
 
-// CheckFiles looks at the files that c names beside its lists: secrets, clients
-// of groups, what the guard protects. It gives [Faults] at the keys, or nil.
+// checkDirectory tells whether path is a directory, or could be made.
+func checkDirectory(path string) error {
+	for at := path; at != ""; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && filepath.Dir(at) != at:
+			continue
+		case errors.Is(err, syscall.ENOTDIR):
+			continue // what is the file above it is told by that
+		case err != nil:
+			return fmt.Errorf("%s: %w, expected a directory that the user (uid %d) can use", at, cause(err), os.Geteuid())
+		case !info.IsDir():
+			return fmt.Errorf("%s: is a file, expected a directory, or nothing: then it is made", at)
+		}
+		return nil
+	}
+	return nil
+}
+
+// CheckFiles looks at the files and directories that c names beside its lists:
+// secrets, clients of groups, what the guard protects, where is written. It gives [Faults] at the keys, or nil.
 // Reading a configuration does not need these files.
 func (c *Config) CheckFiles() error {
 	d := &decoder{source: c.source}
@@ -143,10 +153,15 @@ func (c *Config) CheckFiles() error {
 	}
 	for i, g := range c.Groups {
 		for n, client := range g.Clients {
-			_, err := Group{Clients: []string{client}}.ReadClients()
+			if _, err := parsePrefix(client); err == nil {
+				continue
+			}
+			_, err := ReadClients(client)
 			check(fmt.Sprintf("groups[%d].clients[%d]", i, n), err)
 		}
 	}
+	check("list_store", checkDirectory(c.ListStore))
+	check("hits.journal.path", checkDirectory(c.Hits.Journal.Path))
 	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold} {
 		for i, path := range paths {
 			file, err := openRegular(path)

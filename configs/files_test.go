@@ -2,6 +2,8 @@ package configs
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -62,9 +64,9 @@ groups:
 	if len(prefixes) != 1 || !slices.Equal(files, []string{filepath.Join(dir, "north.txt")}) {
 		t.Errorf("got prefixes %v, files %v", prefixes, files)
 	}
-	clients, err := north.ReadClients()
+	clients, err := ReadClients(files[0])
 	want := []netip.Prefix{
-		netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("192.0.2.0/25"),
+		netip.MustParsePrefix("192.0.2.0/25"),
 		netip.MustParsePrefix("2001:db8::/40"), netip.MustParsePrefix("192.0.2.200/32"),
 	}
 	if err != nil || !slices.Equal(clients, want) {
@@ -166,10 +168,66 @@ guard:
 	}
 }
 
+// TestCheckDirectories has what is written stand where a file is.
+func TestCheckDirectories(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "file", "")
+	for _, c := range []struct{ store, journal, want string }{
+		{"data/lists", "data/hits", ""},
+		{".", "new/data/hits", ""},
+		{`""`, "hits", ""},
+		{"file", "hits", ":1:13: list_store: " + dir + "/file: is a file, expected a directory, or nothing: then it is made"},
+		{"file/lists", "hits", ":1:13: list_store: " + dir + "/file: is a file, expected a directory, or nothing: then it is made"},
+		{"lists", "file", ":2:24: hits.journal.path: " + dir + "/file: is a file, expected a directory, or nothing: then it is made"},
+	} {
+		file := filepath.Join(dir, "test.yaml")
+		parsed, err := Parse(file, []byte("list_store: "+c.store+"\nhits: {journal: {path: \""+c.journal+"\"}}\n"), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = parsed.CheckFiles()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || err.Error() != file+c.want) {
+			t.Errorf("%s and %s: got %v, want %q", c.store, c.journal, err, c.want)
+		}
+	}
+}
+
+// TestJournalPath finds the way to the server in spite of faults.
+func TestJournalPath(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"":                             "data/hits",
+		"hits: {journal: {path: own}}": "own",
+		"listn: {}\nhits: {journal: {path: own}}":                                  "own",
+		"hits:\n  journal:\n    path: own\n    keep: long\nlisten: 7":              "own",
+		"lists: [\nhits:\n  # where\n\n  journal: {path: own}\nlog: {level: info}": "own",
+		"lists: [":                     "data/hits",
+		"listn: {}":                    "data/hits",
+		"hits: {journal: {path: [a]}}": "",
+		"hits: {journal: 7}":           "",
+		"hits: [":                      "",
+		"hits: {journal: {path: a}}\nhits: {journal: {path: b}}": "",
+		"just text": "",
+	} {
+		path := write(t, dir, "test.yaml", text)
+		_, loaded := Load(path)
+		got, err := JournalPath(path)
+		if want != "" {
+			want = filepath.Join(dir, want)
+		}
+		if got != want || fmt.Sprint(err) != fmt.Sprint(loaded) {
+			t.Errorf("%q: got %q, error %v; want %q, %v", text, got, err, want, loaded)
+		}
+	}
+	if path, err := JournalPath(filepath.Join(dir, "missing.yaml")); path != "" || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %q, %v", path, err)
+	}
+}
+
 func TestClientFilesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, dir, "one-line", strings.Repeat("1", 70_000))
-	if _, err := (Group{Clients: []string{path}}).ReadClients(); err == nil || !strings.HasPrefix(err.Error(), path+":1: found a line of more than ") {
+	if _, err := ReadClients(path); err == nil || !strings.HasPrefix(err.Error(), path+":1: found a line of more than ") {
 		t.Errorf("got %v", err)
 	}
 	path = filepath.Join(dir, "long")
@@ -186,7 +244,7 @@ func TestClientFilesAreBounded(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Group{Clients: []string{path}}).ReadClients(); err == nil || err.Error() != path+": found more than 64 MiB, expected at most that much" {
+	if _, err := ReadClients(path); err == nil || err.Error() != path+": found more than 64 MiB, expected at most that much" {
 		t.Errorf("got %v", err)
 	}
 }

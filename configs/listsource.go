@@ -64,6 +64,9 @@ func parseZone(s string) (Zone, error) {
 	const expected = `expected rpz://address:port/zone, as in "rpz://192.0.2.1:53/rpz.example", or rpzs:// for TLS`
 	scheme, rest, _ := strings.Cut(s, "://")
 	z := Zone{TLS: scheme == schemeZoneTLS}
+	if strings.ContainsAny(rest, "@?") { // perhaps a secret
+		return z, fmt.Errorf("found a user, a password or a query (@ or ?), %s; a key goes to tsig", expected)
+	}
 	rest, name, named := strings.Cut(rest, "#")
 	primary, zone, found := strings.Cut(rest, "/")
 	if !found || primary == "" || zone == "" {
@@ -160,10 +163,7 @@ func (v *validator) listSource(key string, l List) {
 func (v *validator) listURL(key, source string) {
 	u, err := url.Parse(source)
 	if err != nil {
-		if fault, ok := errors.AsType[*url.Error](err); ok {
-			err = fault.Err
-		}
-		v.fault(key, "found no URL (%s), expected https://host/path", err)
+		v.fault(key, "%s, expected https://host/path", urlFault(source, err))
 		return
 	}
 	shown := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
@@ -179,6 +179,21 @@ func (v *validator) listURL(key, source string) {
 	}
 }
 
+// urlFault words the error of what is no URL. That of package net/url may show
+// what stands before the host: a password that is not escaped.
+func urlFault(source string, err error) error {
+	if at := strings.LastIndexByte(source, '@'); at >= 0 {
+		scheme, _, _ := strings.Cut(source, "://")
+		if _, err = url.Parse(scheme + "://" + source[at+1:]); err == nil {
+			return errors.New("found a character before @, in user or password, that stands for something else in a URL; write it as % and two hexadecimal digits")
+		}
+	}
+	if fault, ok := errors.AsType[*url.Error](err); ok {
+		err = fault.Err
+	}
+	return fmt.Errorf("found no URL (%w)", err)
+}
+
 // listSecrets checks that what proves us to the source is whole, and meant for a
 // source of its kind.
 func (v *validator) listSecrets(key string, l List) {
@@ -188,6 +203,9 @@ func (v *validator) listSecrets(key string, l List) {
 	}
 	v.secret(key+".auth", "header", l.Auth.Header, l.Auth.SecretFile, kind == SourceURL, "an https:// source")
 	v.secret(key+".tsig", "name", l.TSIG.Name, l.TSIG.SecretFile, kind == SourceZone, "an rpz:// source")
+	if algorithm := key + ".tsig.algorithm"; l.TSIG.Name == "" && l.TSIG.SecretFile == "" && l.TSIG.Algorithm != TSIGSHA256 {
+		v.fault(algorithm, "found %s without a key, expected %[2]s.tsig.name and %[2]s.tsig.secret_file too; or leave tsig out", l.TSIG.Algorithm, key)
+	}
 	if name := strings.TrimSuffix(l.TSIG.Name, "."); name != "" {
 		if err := checkName(name); err != nil {
 			v.fault(key+".tsig.name", "found %q: %s", l.TSIG.Name, err)

@@ -19,6 +19,7 @@ const readSize = 256 << 10
 // its decompressed bytes. It belongs to one goroutine.
 type Content struct {
 	path   string
+	name   string // of path in messages
 	file   *os.File
 	state  State // when it was opened
 	limits Limits
@@ -42,7 +43,11 @@ func (c *Content) expect(digest string, damaged func()) { c.want, c.damaged = di
 // opened; it never waits for the other end of a FIFO. gzip and zstd are told by
 // their first bytes, not by the name. The error says what was found, what was
 // expected and what to do; errors.Is finds fs.ErrNotExist and fs.ErrPermission.
-func Open(path string, l Limits) (*Content, error) {
+func Open(path string, l Limits) (*Content, error) { return OpenAs(path, path, l) }
+
+// OpenAs is Open of a file of which messages speak by another name: the URL that
+// its content came from.
+func OpenAs(path, name string, l Limits) (*Content, error) {
 	l = l.withDefaults()
 	file, info, err := openRegular(path)
 	if err != nil {
@@ -50,10 +55,10 @@ func Open(path string, l Limits) (*Content, error) {
 	}
 	if info.Size() > l.File {
 		file.Close()
-		return nil, tooLarge(path, info.Size(), l.File)
+		return nil, tooLarge(name, info.Size(), l.File)
 	}
 
-	c := &Content{path: path, file: file, state: stateOf(info), limits: l}
+	c := &Content{path: path, name: name, file: file, state: stateOf(info), limits: l}
 	c.disk = newDisk(file, l.File)
 	c.text, err = decompress(bufio.NewReaderSize(c.disk, readSize))
 	if err != nil {
@@ -78,10 +83,10 @@ func (c *Content) Read(p []byte) (int, error) {
 	case c.read > c.limits.Text:
 		n -= int(c.read - c.limits.Text)
 		c.err = fmt.Errorf("%s: more than %s of text, expected at most that much: split the list into several files",
-			c.path, size(c.limits.Text))
+			c.name, size(c.limits.Text))
 	case c.read > ratioFrom && c.read/c.limits.Ratio > c.disk.read:
 		c.err = fmt.Errorf("%s: %s on disk became %s of text, expected at most %d times as much: this looks like a compression bomb; "+
-			"if the list is meant to be so, store it uncompressed", c.path, size(c.disk.read), size(c.read), c.limits.Ratio)
+			"if the list is meant to be so, store it uncompressed", c.name, size(c.disk.read), size(c.read), c.limits.Ratio)
 	case errors.Is(err, io.EOF):
 		c.sum, c.err = c.disk.digest(), io.EOF
 		if damage := c.check(); damage != nil {
@@ -111,7 +116,7 @@ func (c *Content) check() error {
 		return nil
 	}
 	c.damaged()
-	return fmt.Errorf("%s: %w: its digest is %s, expected %s as it was written: it is not used, and fetched again", c.path, ErrDamaged, c.disk.digest(), want)
+	return fmt.Errorf("%s: %w: its digest is %s, expected %s as it was written: it is not used, and fetched again", c.name, ErrDamaged, c.disk.digest(), want)
 }
 
 // Close releases the file. Digest, Changed and State stay usable.
@@ -120,7 +125,7 @@ func (c *Content) Close() error {
 		return nil
 	}
 	damage := c.check() // whoever ended reading early may have met the damage
-	c.err = fmt.Errorf("%s: %w", c.path, fs.ErrClosed)
+	c.err = fmt.Errorf("%s: %w", c.name, fs.ErrClosed)
 	return errors.Join(damage, c.text.Close(), c.file.Close())
 }
 
@@ -147,7 +152,7 @@ func (c *Content) Changed() (bool, error) {
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("%s: cannot tell whether it changed while it was read: %w", c.path, cause(err))
+		return false, fmt.Errorf("%s: cannot tell whether it changed while it was read: %w", c.name, cause(err))
 	}
 	return now != c.state, nil
 }
@@ -156,13 +161,13 @@ func (c *Content) Changed() (bool, error) {
 func (c *Content) explain(err error) error {
 	switch fault := c.disk.fault; {
 	case errors.Is(fault, errFileGrew):
-		return tooLarge(c.path, c.disk.read, c.limits.File)
+		return tooLarge(c.name, c.disk.read, c.limits.File)
 	case fault != nil:
-		return fmt.Errorf("%s: cannot be read to its end: %w", c.path, cause(fault))
+		return fmt.Errorf("%s: cannot be read to its end: %w", c.name, cause(fault))
 	case errors.Is(err, errUnread):
-		return fmt.Errorf("%s: %w", c.path, err)
+		return fmt.Errorf("%s: %w", c.name, err)
 	default:
-		return fmt.Errorf("%s: %w", c.path, explain(err))
+		return fmt.Errorf("%s: %w", c.name, explain(err))
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 // Copy is the content of a list as its source once gave it, kept on disk by a
 // [Store].
 type Copy struct {
-	Source    string    `json:"source"`    // where it came from, as configured: the URL
+	Source    string    `json:"source"`    // where it came from, see [ShownSource] and [Copy.IsFrom]
 	Digest    string    `json:"digest"`    // "sha256:" and hexadecimal, of the octets on disk
 	Size      int64     `json:"size"`      // octets on disk
 	Fetched   time.Time `json:"fetched"`   // when it came
@@ -17,7 +17,12 @@ type Copy struct {
 	// Detail is what the kind of source needs beside: the serial of a zone, the
 	// parts of a feed. It is never changed in place.
 	Detail json.RawMessage `json:"detail,omitempty"`
+
+	from sourceDigest
 }
+
+// IsFrom tells whether the copy came from a source, as configured.
+func (c *Copy) IsFrom(source string) bool { return c.from == sourceDigestOf(source) }
 
 // Validator is what an HTTP server is asked with whether a copy is still
 // current (RFC 9110 section 8.8), as it sent them.
@@ -46,14 +51,14 @@ type Entry struct {
 }
 
 // of is the entry without the copies of other sources.
-func (e Entry) of(source string) Entry {
-	if e.Good != nil && e.Good.Source != source {
+func (e Entry) of(source sourceDigest) Entry {
+	if e.Good != nil && e.Good.from != source {
 		e.Good = nil
 	}
-	if e.Previous != nil && e.Previous.Source != source {
+	if e.Previous != nil && e.Previous.from != source {
 		e.Previous = nil
 	}
-	if e.Held != nil && e.Held.Source != source {
+	if e.Held != nil && e.Held.from != source {
 		e.Held = nil
 	}
 	return e
@@ -108,7 +113,7 @@ func (e Entry) lastConfirmed() time.Time {
 // source, is kept to be compared with; what was held is outdated.
 func (e Entry) accept(c Copy) Entry {
 	next := Entry{Name: e.Name, Good: &c}
-	old := e.of(c.Source)
+	old := e.of(c.from)
 	switch {
 	case old.Good != nil && old.Good.Digest != c.Digest:
 		next.Previous = old.Good
@@ -121,7 +126,7 @@ func (e Entry) accept(c Copy) Entry {
 // hold lets c wait in the place of what waited before.
 func (e Entry) hold(c Copy, reason string, now time.Time) Entry {
 	since := now
-	if e.Held != nil && e.Held.Digest == c.Digest && e.Held.Source == c.Source {
+	if e.Held != nil && e.Held.Digest == c.Digest && e.Held.from == c.from {
 		since = e.Held.Since
 	}
 	e.Held = &Held{Copy: c, Reason: reason, Since: since}
@@ -138,12 +143,12 @@ func (e Entry) drop(digest string) Entry {
 
 // confirm notes that the source says that its copy with this digest is current.
 // If that is the good one, nothing waits any more.
-func (e Entry) confirm(source, digest string, v Validator, detail json.RawMessage, now time.Time) Entry {
+func (e Entry) confirm(source sourceDigest, digest string, v Validator, detail json.RawMessage, now time.Time) Entry {
 	fresh := func(c Copy) Copy {
 		c.Validator, c.Detail, c.Confirmed = v, detail, now
 		return c
 	}
-	is := func(c *Copy) bool { return c.Source == source && c.Digest == digest }
+	is := func(c *Copy) bool { return c.from == source && c.Digest == digest }
 	switch {
 	case e.Good != nil && is(e.Good):
 		good := fresh(*e.Good)

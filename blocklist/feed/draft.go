@@ -69,7 +69,10 @@ func (d *Draft) Finish(v Validator, detail json.RawMessage) (Candidate, error) {
 	return Candidate{
 		Name: sh.name,
 		Path: path,
-		Copy: Copy{Source: d.source, Digest: digest, Size: d.size, Fetched: now, Confirmed: now, Validator: v, Detail: detail},
+		Copy: Copy{
+			Source: ShownSource(d.source), Digest: digest, Size: d.size, Fetched: now, Confirmed: now, Validator: v, Detail: detail,
+			from: sourceDigestOf(d.source),
+		},
 	}, nil
 }
 

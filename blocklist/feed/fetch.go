@@ -29,6 +29,10 @@ type fetched struct {
 // fetch asks for a list. Basis is the copy that the server is asked about; nil:
 // there is none.
 func (f *fetcher) fetch(ctx context.Context, list remote, basis *Copy) (fetched, error) {
+	list, err := list.unlocked()
+	if err != nil {
+		return fetched{}, err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, f.bounds.Total,
 		fmt.Errorf("not finished after %s, expected the whole list by then: the server or the line is too slow", f.bounds.Total))
 	defer cancel()

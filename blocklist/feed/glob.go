@@ -123,6 +123,14 @@ func leftover(name string) bool {
 	return false
 }
 
+// Quote is the pattern of the one file at path, whatever characters it has.
+func Quote(path string) string {
+	if runtime.GOOS == "windows" || !hasMeta(path) {
+		return path
+	}
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
+}
+
 func hasMeta(path string) bool {
 	if runtime.GOOS == "windows" {
 		return strings.ContainsAny(path, "*?[")

@@ -75,3 +75,17 @@ func TestExpandRefuses(t *testing.T) {
 		checkMessage(t, err, pattern, want)
 	}
 }
+
+// TestQuote finds the one file, whatever characters its path has.
+func TestQuote(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "[a]*", `b\c`)
+	must(t, os.MkdirAll(dir, 0o700))
+	for _, name := range []string{"plain", "a*b", "a?b", "[ab]", `a\b`, "{a}"} {
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, nil, 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, "axb"), nil, 0o600))
+		if got, err := Expand(Quote(path)); err != nil || len(got) != 1 || got[0] != path {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+	}
+}

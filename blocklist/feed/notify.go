@@ -61,14 +61,15 @@ func (z *Zones) signed(m *message, keepers []*zoneKeeper, from netip.AddrPort) [
 	var key, late *tsigKey
 	var fault error = &tsigError{tsigBadKey, "signed, though the list has no TSIG key"}
 	for _, k := range keepers {
-		if k.zone.key == nil {
+		own := k.key.Load()
+		if own == nil {
 			continue
 		}
-		switch err := k.zone.key.verify(m, now); codeOf(err) {
+		switch err := own.verify(m, now); codeOf(err) {
 		case 0:
-			key, believed = k.zone.key, append(believed, k)
+			key, believed = own, append(believed, k)
 		case tsigBadTime:
-			fault, late = err, k.zone.key
+			fault, late = err, own
 		case tsigBadSig:
 			fault = err
 		}

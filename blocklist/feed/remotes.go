@@ -17,7 +17,7 @@ type RemoteOptions struct {
 	Store *Store // open for writing; the caller closes it after Remotes
 	// Candidate judges new content of a list. It is called from the list's own
 	// goroutine: never twice at once for one list, but for several lists at once.
-	// A list may have been configured anew meanwhile: compare Candidate.Source with
+	// A list may have been configured anew meanwhile: ask Candidate.IsFrom about
 	// the URL of now. It may call Set and Status but neither Refresh nor Close,
 	// which wait for it. Its context ends when the list is taken away.
 	Candidate func(context.Context, Candidate) Judgement
@@ -86,7 +86,7 @@ func NewRemotes(o RemoteOptions) (*Remotes, error) {
 		slots:   make(chan struct{}, o.AtOnce),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	o.Store.tellDamage(r.damaged)
+	o.Store.tellDamage(r.Ask)
 	return r, nil
 }
 
@@ -143,8 +143,9 @@ func (r *Remotes) start(list remote, old *worker) *worker {
 	return w
 }
 
-// damaged has a list fetched now.
-func (r *Remotes) damaged(name string) {
+// Ask has a list fetched soon, without waiting for it: something of how it is
+// fetched has changed.
+func (r *Remotes) Ask(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w := r.workers[name]; w != nil {

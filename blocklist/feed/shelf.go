@@ -45,12 +45,6 @@ type shelf struct {
 	whole    map[string]bool // digests of files that this process has written or read whole
 }
 
-// state is what state.json holds.
-type state struct {
-	Version int `json:"version"`
-	Entry
-}
-
 // load is what is on the shelf.
 func (sh *shelf) load() Entry {
 	if sh.store.readOnly {
@@ -69,9 +63,9 @@ func (sh *shelf) load() Entry {
 func (sh *shelf) look() Entry {
 	const tries = 3
 	for try := 1; ; try++ {
-		e, missing, err := sh.read()
-		if len(missing) == 0 && err == nil || try == tries {
-			return sh.use(e, missing, err)
+		found, err := sh.read()
+		if len(found.missing) == 0 && err == nil || try == tries {
+			return sh.use(found, err)
 		}
 	}
 }
@@ -82,57 +76,69 @@ func (sh *shelf) first() Entry {
 	if e := sh.entry.Load(); e != nil {
 		return *e
 	}
-	read, missing, err := sh.read()
-	e := sh.use(read, missing, err)
+	found, err := sh.read()
+	e := sh.use(found, err)
 	sh.entry.Store(&e)
 	if err == nil { // else a person may want to look
 		sh.tidy(true)
 	}
+	if found.revealing {
+		if err := sh.write(found.Entry); err != nil {
+			sh.store.log.Error("state of a list's copies, which may show a secret of its source, could not be written anew", zap.String("list", sh.name), zap.Error(err))
+		}
+	}
 	return e
 }
 
+// found is what is on disk.
+type found struct {
+	Entry
+	missing   []Copy // those of its copies that are plainly not there
+	revealing bool   // see [state.entry]
+}
+
 // use is the entry without the copies that are missing. It logs what is wrong.
-func (sh *shelf) use(e Entry, missing []Copy, err error) Entry {
+func (sh *shelf) use(f found, err error) Entry {
 	log := sh.store.log.With(zap.String("list", sh.name))
 	if err != nil {
 		log.Error("state of a list's copies cannot be used", zap.Error(err))
 	}
-	for _, c := range missing {
+	e := f.Entry
+	for _, c := range f.missing {
 		log.Error("copy of a list is missing or of another size, and not used", zap.String("path", sh.path(c.Digest)), zap.Int64("expected", c.Size))
 		e = e.without(c.Digest)
 	}
 	return e
 }
 
-// read is the entry on disk, and those of its copies that are plainly not there.
-func (sh *shelf) read() (e Entry, missing []Copy, err error) {
-	empty := Entry{Name: sh.name}
+func (sh *shelf) read() (f found, err error) {
+	empty := found{Entry: Entry{Name: sh.name}}
 	path := filepath.Join(sh.dir, stateName)
 	text, err := os.ReadFile(path)
 	if absent(err) {
-		return empty, nil, nil
+		return empty, nil
 	}
 	if err != nil {
-		return empty, nil, err
+		return empty, err
 	}
 	var st state
 	switch err := json.Unmarshal(text, &st); {
 	case err != nil:
-		return empty, nil, fmt.Errorf("%s: %w, expected JSON: remove the file, the list is then fetched again", path, err)
+		return empty, fmt.Errorf("%s: %w, expected JSON: remove the file, the list is then fetched again", path, err)
 	case st.Version != stateVersion:
-		return empty, nil, fmt.Errorf("%s: version %d, expected %d: the list is fetched again", path, st.Version, stateVersion)
+		return empty, fmt.Errorf("%s: version %d, expected %d: the list is fetched again", path, st.Version, stateVersion)
 	case st.Name != string([]rune(sh.name)): // JSON has no octets that are not UTF-8
-		return empty, nil, fmt.Errorf("%s: holds the list %q, expected %q: remove the directory", path, st.Name, sh.name)
+		return empty, fmt.Errorf("%s: holds the list %q, expected %q: remove the directory", path, st.Name, sh.name)
 	}
-	e = st.Entry
-	e.Name = sh.name
-	for _, c := range e.copies() {
+	f.Entry, f.revealing = st.entry()
+	f.Name = sh.name
+	for _, c := range f.copies() {
 		info, err := os.Stat(sh.path(c.Digest))
 		if !validDigest(c.Digest) || err != nil || info.Size() != c.Size {
-			missing = append(missing, *c)
+			f.missing = append(f.missing, *c)
 		}
 	}
-	return e, missing, nil
+	return f, nil
 }
 
 // validDigest keeps a state that was tampered with from naming other files.
@@ -177,7 +183,7 @@ func (sh *shelf) write(e Entry) error {
 	if err := sh.make(); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(state{stateVersion, e}, "", "\t")
+	text, err := json.MarshalIndent(storedState(e), "", "\t")
 	if err != nil {
 		return err
 	}

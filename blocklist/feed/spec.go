@@ -19,7 +19,9 @@ type RemoteSpec struct {
 	// Header and Secret are sent with each request, but to no other host than
 	// that of the URL. Empty: none. The secret appears nowhere else.
 	Header, Secret string
-	Limits         Limits
+	// SecretFile is read for each fetch and gives the secret in place of Secret.
+	SecretFile string
+	Limits     Limits
 }
 
 const (
@@ -40,6 +42,9 @@ func (s RemoteSpec) check() (remote, error) {
 		return r, err
 	}
 	r.Secret = strings.TrimSpace(r.Secret)
+	if r.SecretFile != "" {
+		r.Secret = unread
+	}
 	if err := checkSecret(r.Header, r.Secret); err != nil {
 		return r, err
 	}
@@ -49,6 +54,20 @@ func (s RemoteSpec) check() (remote, error) {
 	r.Refresh = max(r.Refresh, minRefresh)
 	r.Limits = r.Limits.withDefaults()
 	return r, nil
+}
+
+// unread stands for a secret that is read when it is needed: base64 as well.
+const unread = "AAAA"
+
+// unlocked is the list with the secret as it is now.
+func (r remote) unlocked() (_ remote, err error) {
+	if r.SecretFile == "" {
+		return r, nil
+	}
+	if r.Secret, err = readSecret(r.SecretFile); err == nil {
+		err = checkSecret(r.Header, r.Secret)
+	}
+	return r, err
 }
 
 // CheckURL tells whether a list can be fetched from this URL: https with any
@@ -61,11 +80,7 @@ func CheckURL(raw string) error {
 func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		// The error of net/url repeats the URL, and with it what is secret of it.
-		if fault, ok := errors.AsType[*url.Error](err); ok {
-			err = fault.Err
-		}
-		return nil, fmt.Errorf("not a URL (%w): expected https://host/path", err)
+		return nil, fmt.Errorf("%w: expected https://host/path", urlFault(raw, err))
 	}
 	switch {
 	case u.Scheme == "http" && !isLoopback(u):
@@ -84,17 +99,10 @@ func isLoopback(u *url.URL) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// shown is a URL as messages may show it: what stands before the host or behind
-// the path may be a key.
-func shown(u *url.URL) string {
-	bare := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, Opaque: u.Opaque}
-	if u.RawQuery != "" {
-		return bare.String() + "?..."
-	}
-	return bare.String()
-}
+// CheckSecret tells whether a secret can be sent in this header; both empty:
+// none is. Its error does not show the secret.
+func CheckSecret(header, secret string) error { return checkSecret(header, strings.TrimSpace(secret)) }
 
-// checkSecret never names the secret in its error.
 func checkSecret(header, secret string) error {
 	switch {
 	case header == "" && secret == "":

@@ -77,7 +77,7 @@ func (s *Store) Close() error {
 // Entry is what the store holds of the list name from source: copies of the same
 // list from another source are as if they were not there.
 func (s *Store) Entry(name, source string) Entry {
-	return s.shelf(name).load().of(source)
+	return s.shelf(name).load().of(sourceDigestOf(source))
 }
 
 // Open opens a copy for reading. Reading ends in an error that is [ErrDamaged]
@@ -127,7 +127,7 @@ func (s *Store) Settle(c Candidate, j Judgement) (Entry, error) {
 			err = sh.change(func(e Entry) Entry { return e.drop(c.Digest) })
 		}
 	}
-	return sh.load().of(c.Source), err
+	return sh.load().of(c.from), err
 }
 
 // release ends the life of a candidate: its file goes unless a copy has it.
@@ -142,8 +142,8 @@ func (s *Store) verify(name string, c Copy) error { return s.shelf(name).verify(
 // that was held is dropped: the source has gone back to what serves.
 func (s *Store) Confirm(name, source, digest string, v Validator, detail json.RawMessage) (Entry, error) {
 	sh := s.shelf(name)
-	err := sh.change(func(e Entry) Entry { return e.confirm(source, digest, v, detail, time.Now().UTC()) })
-	return sh.load().of(source), err
+	err := sh.change(func(e Entry) Entry { return e.confirm(sourceDigestOf(source), digest, v, detail, time.Now().UTC()) })
+	return sh.load().of(sourceDigestOf(source)), err
 }
 
 // Approve makes the held copy the good one. The digest is the one that was
@@ -152,7 +152,7 @@ func (s *Store) Approve(name, source, digest string) (Entry, error) {
 	sh := s.shelf(name)
 	var refusal error
 	err := sh.change(func(e Entry) Entry {
-		switch waiting := e.of(source).Held; {
+		switch waiting := e.of(sourceDigestOf(source)).Held; {
 		case waiting == nil:
 			refusal = fmt.Errorf("list %s: nothing is held: expected an update that waits for approval", name)
 		case waiting.Digest != digest:
@@ -162,7 +162,7 @@ func (s *Store) Approve(name, source, digest string) (Entry, error) {
 		}
 		return e
 	})
-	return sh.load().of(source), errors.Join(refusal, err)
+	return sh.load().of(sourceDigestOf(source)), errors.Join(refusal, err)
 }
 
 // Damaged gives up the copy with this digest, whichever it is. If it was the

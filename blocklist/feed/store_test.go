@@ -189,7 +189,7 @@ func take(t testing.TB, s *Store, name, step string) {
 	}
 	digest := sum([]byte(text))
 	judge := func(j Judgement) {
-		c := Candidate{Name: name, Copy: Copy{Source: source, Digest: digest, Size: int64(len(text))}}
+		c := Candidate{Name: name, Copy: Copy{Source: source, from: sourceDigestOf(source), Digest: digest, Size: int64(len(text))}}
 		if !again {
 			c = offer(t, s, name, source, text)
 		}

@@ -298,9 +298,9 @@ func (s *session) refused(code int) error {
 	message := fmt.Sprintf("answered %s, expected NOERROR", rcodeText(code))
 	switch {
 	case (code == 5 || code == 9) && s.zone.key == nil:
-		message += ": let the primary's allow-transfer name this machine's address, or set tsig"
+		message += fmt.Sprintf(": let the primary's allow-transfer name this machine's address, or set tsig; if it has no zone %s, correct the source", s.zone.text())
 	case code == 5 || code == 9:
-		message += fmt.Sprintf(": let the primary's allow-transfer name the key %s", s.zone.key.shown)
+		message += fmt.Sprintf(": let the primary's allow-transfer name the key %s; if it has no zone %s, correct the source", s.zone.key.shown, s.zone.text())
 	case code == 3:
 		message += ": there is no such zone, correct the source"
 	}

@@ -184,6 +184,33 @@ func TestTransferNeverEnds(t *testing.T) {
 	}
 }
 
+// A primary that sends a message now and then, but never enough in a window, is
+// cut off.
+func TestTransferTrickles(t *testing.T) {
+	bounds := Bounds{Window: 300 * time.Millisecond, Rate: 4 << 10}
+	first, more := rrs(t, "SOA 9"), rrs(t, "a CNAME .")
+	p := newFakePrimary(t, func(q *dns.Msg, send func(*dns.Msg)) {
+		replies(q, send, first)
+		if q.Question[0].Qtype == dns.TypeSOA {
+			return
+		}
+		every := time.NewTicker(20 * time.Millisecond) // some 50 octets each
+		defer every.Stop()
+		for range 250 { // at most; sending fails once the other side has had enough
+			<-every.C
+			replies(q, send, more)
+		}
+	})
+	w := newZoneOwner(t, t.TempDir(), ZoneOptions{Bounds: bounds})
+	start := time.Now()
+	w.set(ZoneSpec{Name: "l", Source: p.source()})
+	w.waitError("l", "came in 300ms", "expected at least 4.0 KiB a second", "too slow")
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("it took %v, expected a window of 300 ms", took)
+	}
+	checkTidy(t, w.store, "l")
+}
+
 // An increment larger than what may be held in memory is given up for the whole
 // zone.
 func TestIncrementTooLarge(t *testing.T) {

@@ -131,7 +131,7 @@ func (a *assembly) second(r record) error {
 		return a.whole.add(r)
 	}
 	if r.serial() != a.have {
-		return fmt.Errorf("%w: it begins at the serial %d, expected %d", errIncrement, r.serial(), a.have)
+		return fmt.Errorf("%w: it begins at the serial %d, expected %d", ErrIncrement, r.serial(), a.have)
 	}
 	a.step, a.at = a.have, inRemoved
 	return nil
@@ -140,7 +140,7 @@ func (a *assembly) second(r record) error {
 // stepTo begins with what a step adds.
 func (a *assembly) stepTo(serial uint32) error {
 	if !newer(serial, a.step) || newer(serial, a.soa.serial()) {
-		return fmt.Errorf("%w: a step leads from the serial %d to %d, expected one up to %d", errIncrement, a.step, serial, a.soa.serial())
+		return fmt.Errorf("%w: a step leads from the serial %d to %d, expected one up to %d", ErrIncrement, a.step, serial, a.soa.serial())
 	}
 	a.step, a.at = serial, inAdded
 	return nil
@@ -150,7 +150,7 @@ func (a *assembly) stepTo(serial uint32) error {
 func (a *assembly) stepEnds(soa record) error {
 	switch {
 	case soa.serial() != a.step:
-		return fmt.Errorf("%w: a step to the serial %d is followed by one from %d", errIncrement, a.step, soa.serial())
+		return fmt.Errorf("%w: a step to the serial %d is followed by one from %d", ErrIncrement, a.step, soa.serial())
 	case a.step == a.soa.serial():
 		return a.last(soa, endDelta)
 	}

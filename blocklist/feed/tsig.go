@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// TSIG is a key shared with a primary, RFC 8945. The zero TSIG is none.
+// TSIG is a key shared with a primary, RFC 8945. Without name and secret it is
+// none.
 type TSIG struct {
 	Name      string // of the key, as the primary calls it
 	Algorithm string // hmac-sha256, the default, or hmac-sha512
@@ -46,9 +47,9 @@ type tsigKey struct {
 	secret    []byte
 }
 
-// key is nil for the zero TSIG. The error never names the secret.
+// key is nil where there is no key: an algorithm alone is none. The error never names the secret.
 func (t TSIG) key() (*tsigKey, error) {
-	if t == (TSIG{}) {
+	if t.Name == "" && t.Secret == "" {
 		return nil, nil
 	}
 	k := &tsigKey{shown: strings.TrimSuffix(t.Name, ".")}

@@ -28,6 +28,7 @@ func TestCheckTSIG(t *testing.T) {
 		words []string // none: right
 	}{
 		{TSIG{}, nil},
+		{TSIG{Algorithm: "hmac-sha256"}, nil}, // none, however it would sign
 		{TSIG{"a.b", "hmac-sha256", testSecret}, nil},
 		{TSIG{"a.b.", "HMAC-SHA512.", " " + testSecret + "\n"}, nil},
 		{TSIG{"a", "", testSecret}, nil},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // RemoteStatus is how a list over HTTPS fares.
@@ -119,11 +120,20 @@ func (w *worker) try() time.Duration {
 	}
 	w.mu.Unlock()
 	if err != nil && w.ctx.Err() == nil {
-		w.log.Warn("list could not be updated", zap.Error(err), zap.Int("failures", w.plan.failures),
+		w.log.Log(failureLevel(err, w.plan.failures, w.entry()), "list could not be updated", zap.Error(err), zap.Int("failures", w.plan.failures),
 			zap.Duration("took", time.Since(start)), zap.Duration("next try in", wait.Round(time.Second)))
 	}
 	w.land(err)
 	return wait
+}
+
+// failureLevel is how loud a failure is told. The first one is an error where
+// there is no copy to serve on; whoever has judged what came tells that himself.
+func failureLevel(err error, failures int, e Entry) zapcore.Level {
+	if _, judged := errors.AsType[*judgementError](err); judged || failures > 1 || e.Good != nil {
+		return zap.WarnLevel
+	}
+	return zap.ErrorLevel
 }
 
 func (w *worker) next(err error) time.Duration {

@@ -136,11 +136,11 @@ zone "one.test" { type primary; file "DIR/rpz.test"; allow-transfer { key k256; 
 		{"sha256", sourceOf(b), TSIG{"k256", "hmac-sha256", secret}, nil},
 		{"sha512", sourceOf(b), TSIG{"K512.", "HMAC-SHA512", secret}, nil},
 		{"default", sourceOf(b), TSIG{"k256", "", secret}, nil},
-		{"no-key", sourceOf(b), TSIG{}, []string{"REFUSED", "tsig"}},
+		{"no-key", sourceOf(b), TSIG{}, []string{"REFUSED", "tsig", "no zone rpz.test"}},
 		{"wrong-secret", sourceOf(b), TSIG{"k256", "hmac-sha256", other}, []string{"another secret", "k256", "tsig.secret_file"}},
 		{"wrong-name", sourceOf(b), TSIG{"nobody", "hmac-sha256", secret}, []string{"does not know the TSIG key nobody"}},
 		{"wrong-algorithm", sourceOf(b), TSIG{"k256", "hmac-sha512", secret}, []string{"does not know the TSIG key k256"}},
-		{"not-allowed", one, TSIG{"k512", "hmac-sha512", secret}, []string{"REFUSED", "allow-transfer", "k512"}},
+		{"not-allowed", one, TSIG{"k512", "hmac-sha512", secret}, []string{"REFUSED", "allow-transfer", "k512", "no zone one.test"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -24,6 +24,11 @@ const (
 
 // check asks the primary and has what came put in force.
 func (k *zoneKeeper) check(asked bool) error {
+	key, err := k.zone.keyNow()
+	if err != nil {
+		return err
+	}
+	k.key.Store(key)
 	addresses, err := k.lookUp()
 	if err != nil {
 		return err
@@ -84,7 +89,7 @@ func (k *zoneKeeper) checkAt(a netip.Addr, asked bool) error {
 	if err != nil {
 		k.log.Error("increments of the zone cannot be read, the whole zone is transferred", zap.Error(err))
 	}
-	s, err := k.connect(a)
+	s, err := k.connect(k.zone.at(a))
 	if err != nil {
 		return err
 	}
@@ -116,9 +121,11 @@ func (k *zoneKeeper) checkAt(a netip.Addr, asked bool) error {
 	return fmt.Errorf("has the serial %d, which is older than %d that is in force (RFC 1982): raise the serial there, or take it as it is by refreshing the list", soa.serial(), file.serial())
 }
 
-func (k *zoneKeeper) connect(a netip.Addr) (*session, error) {
+func (k *zoneKeeper) connect(address string) (*session, error) {
 	o := &k.zones.options
-	return connect(k.ctx, o.Dial, &k.zone, k.zone.at(a), k.zone.tlsConfig(o), o.Bounds)
+	z := k.zone
+	z.key = k.key.Load()
+	return connect(k.ctx, o.Dial, &z, address, z.tlsConfig(o), o.Bounds)
 }
 
 // waiting is a primary that has what is held. It is judged again if a person
@@ -261,7 +268,7 @@ func (k *zoneKeeper) rewrite(file *increments, from Copy, end int64) error {
 		k.store().release(c)
 		return err // another copy is good by now, or may be soon: this one is nobody's
 	}
-	c.Fetched, c.Confirmed = good.Fetched, good.Confirmed
+	c.Fetched, c.Confirmed = file.fetched(good), good.Confirmed
 	if err := file.moveRest(end, incrementsPath(k.store(), k.zone.Name, c.Copy)); err != nil {
 		k.store().release(c)
 		return err

@@ -2,9 +2,11 @@ package feed
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -53,48 +55,57 @@ func compacted(s *Store, z *zone, c Copy, increments []byte) (Candidate, error) 
 	if err != nil {
 		return Candidate{}, err
 	}
-	if err := rewrite(draft, content, z, soa, &all); err != nil {
+	if err := copyChanged(draft, content, z, soa, &all); err != nil {
 		draft.Discard()
 		return Candidate{}, err
 	}
 	return draft.Finish(Validator{}, newDetail(soa))
 }
 
-var errNoCopyOfOurs = errors.New("the copy is not as it was written: expected a comment, $ORIGIN, $TTL and an SOA record first")
-
-// rewrite copies a zone's text line by line, but for the records removed, and
-// adds those added.
-func rewrite(to io.Writer, from io.Reader, z *zone, soa record, all *changes) error {
-	in := bufio.NewReaderSize(from, maxRecordText)
-	ttl, err := skipHead(in)
+func copyChanged(to io.Writer, from io.Reader, z *zone, soa record, all *changes) error {
+	text, err := changedText(from, z.apex, soa, all)
 	if err != nil {
 		return err
 	}
-	out := newZoneText(to, z.apex, z.Limits.File)
-	if err := out.beginAt(ttl, soa, "with increments since", time.Now()); err != nil {
-		return err
+	n, err := io.Copy(to, io.LimitReader(text, z.Limits.File+1))
+	if err == nil && n > z.Limits.File {
+		err = errLongText(z.Limits.File)
+	}
+	return err
+}
+
+var errNoCopyOfOurs = errors.New("the copy is not as it was written: expected a comment, $ORIGIN, $TTL and an SOA record first")
+
+// changedText is the text of a zone's copy without the records that are removed, and
+// with those that are added behind its others.
+func changedText(from io.Reader, apex []byte, soa record, all *changes) (io.Reader, error) {
+	in := bufio.NewReaderSize(from, maxRecordText)
+	ttl, err := skipHead(in)
+	if err != nil {
+		return nil, err
 	}
 	removed, added := all.result()
 	gone := map[string]bool{} // lines, and whether they were there
 	for wire := range removed.All() {
 		r, _ := asRecord(wire)
-		gone[string(appendRecordText(nil, r, z.apex, ttl))] = false
+		gone[string(appendRecordText(nil, r, apex, ttl))] = false
 	}
-	if err := out.without(in, gone); err != nil {
-		return err
+	var head, tail bytes.Buffer
+	first, last := newZoneText(&head, apex, math.MaxInt64), newZoneText(&tail, apex, math.MaxInt64)
+	if err := first.beginAt(ttl, soa, "with increments since", time.Now()); err != nil {
+		return nil, err
 	}
-	for line, found := range gone {
-		if !found {
-			return fmt.Errorf("%w: it removes what is not there: %s", errIncrement, strings.TrimSpace(line))
-		}
-	}
+	last.ttl = ttl
 	for wire := range added.All() {
 		r, _ := asRecord(wire)
-		if err := out.add(r); err != nil {
-			return err
+		if err := last.add(r); err != nil {
+			return nil, err
 		}
 	}
-	return out.flush()
+	if err := errors.Join(first.flush(), last.flush()); err != nil {
+		return nil, err
+	}
+	return io.MultiReader(&head, &remaining{in: in, gone: gone}, &tail), nil
 }
 
 // skipHead reads what begin wrote.
@@ -118,25 +129,54 @@ func skipHead(in *bufio.Reader) (ttl uint32, err error) {
 	return ttl, nil
 }
 
-// without copies the lines that are not among gone, and marks there those that
-// it left out.
-func (z *zoneText) without(in *bufio.Reader, gone map[string]bool) error {
-	for {
-		line, err := in.ReadSlice('\n')
-		switch {
-		case errors.Is(err, io.EOF) && len(line) == 0:
-			return nil
-		case err != nil:
-			return err
+// remaining are the lines of a text that are not among gone. It fails at its end
+// if some of those were not there.
+type remaining struct {
+	in   *bufio.Reader
+	gone map[string]bool // those found are true
+	line []byte          // what is left of the line at hand
+}
+
+func (r *remaining) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		for len(r.line) == 0 {
+			if err := r.next(); err != nil {
+				if n > 0 {
+					return n, nil // the next call fails again
+				}
+				return 0, err
+			}
 		}
-		if _, found := gone[string(line)]; found {
-			gone[string(line)] = true
-			continue
-		}
-		z.line = append(z.line[:0], line...)
-		z.count++
-		if err := z.put(); err != nil {
-			return err
+		k := copy(p[n:], r.line)
+		r.line = r.line[k:]
+		n += k
+	}
+	return n, nil
+}
+
+func (r *remaining) next() error {
+	line, err := r.in.ReadSlice('\n')
+	switch {
+	case errors.Is(err, io.EOF) && len(line) == 0:
+		return r.end()
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	case err != nil:
+		return err
+	}
+	if _, found := r.gone[string(line)]; found {
+		r.gone[string(line)] = true
+		return nil
+	}
+	r.line = line
+	return nil
+}
+
+func (r *remaining) end() error {
+	for line, found := range r.gone {
+		if !found {
+			return fmt.Errorf("%w: it removes what is not there: %s", ErrIncrement, strings.TrimSpace(line))
 		}
 	}
+	return io.EOF
 }

@@ -58,8 +58,9 @@ type Delta struct {
 // newer compares serials by RFC 1982: a comes after b.
 func newer(a, b uint32) bool { return int32(a-b) > 0 }
 
-// errIncrement is an increment that makes no sense; the whole zone does.
-var errIncrement = errors.New("the increment does not fit together")
+// ErrIncrement is the error of increments that do not fit together, or not what
+// they are to change. The whole zone does.
+var ErrIncrement = errors.New("the increment does not fit together")
 
 // maxIncrement bounds, in octets as they are kept, what is held in memory of an
 // increment. A larger one is not cheaper than the whole zone.
@@ -97,13 +98,13 @@ func (c *changes) note(o op, r record) error {
 	switch {
 	case !known:
 		if c.size += len(r.wire) + changeCost; c.limit > 0 && c.size > c.limit {
-			return fmt.Errorf("%w: it changes more than %s", errIncrement, size(int64(c.limit)))
+			return fmt.Errorf("%w: it changes more than %s", ErrIncrement, size(int64(c.limit)))
 		}
 		key := string(r.wire)
 		c.records[key] = change{o, o}
 		c.order = append(c.order, key)
 	case before.last == o:
-		return fmt.Errorf("%w: it %s twice a %s record of %s", errIncrement, o, dns.Type(r.kind()), nameText(r.name()))
+		return fmt.Errorf("%w: it %s twice a %s record of %s", ErrIncrement, o, dns.Type(r.kind()), nameText(r.name()))
 	default:
 		before.last = o
 		c.records[string(r.wire)] = before

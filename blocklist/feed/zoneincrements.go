@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Beside a zone's copy DIGEST.copy lies DIGEST.increments, if there are any:
@@ -126,10 +127,19 @@ type increments struct {
 	end    int64  // octets; 0: there is no file yet
 	soa    record // after all of them
 	count  int
-	broken error // why nothing can be appended any more
+	came   time.Time // the last of them
+	broken error     // why nothing can be appended any more
 }
 
 func (f *increments) serial() uint32 { return f.soa.serial() }
+
+// fetched is when what a copy and its increments make together came.
+func (f *increments) fetched(c *Copy) time.Time {
+	if f.came.After(c.Fetched) {
+		return f.came
+	}
+	return c.Fetched
+}
 
 // openIncrements reads what there is and cuts off what a crash has left.
 func openIncrements(s *Store, name string, c Copy) (*increments, error) {
@@ -138,10 +148,14 @@ func openIncrements(s *Store, name string, c Copy) (*increments, error) {
 		return nil, fmt.Errorf("list %s: the copy %s is none of a zone", name, c.Digest)
 	}
 	f := &increments{digest: c.Digest, path: incrementsPath(s, name, c), soa: soa}
-	text, err := os.ReadFile(f.path)
+	info, err := os.Stat(f.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return f, nil
 	}
+	if err != nil {
+		return nil, storeError(err)
+	}
+	text, err := os.ReadFile(f.path)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -154,6 +168,7 @@ func openIncrements(s *Store, name string, c Copy) (*increments, error) {
 	f.end, f.count = int64(frames.end), frames.count
 	if f.count > 0 {
 		f.soa, _ = asSOA(frames.soa)
+		f.came = info.ModTime()
 	}
 	return f, nil
 }
@@ -185,6 +200,7 @@ func (f *increments) append(d Delta) error {
 	f.end += int64(len(text))
 	f.soa = soa
 	f.count++
+	f.came = time.Now()
 	return nil
 }
 

@@ -144,6 +144,83 @@ func TestIncrementsTorn(t *testing.T) {
 	try(append(bytes.Clone(whole), whole[len(incrementsMagic):]...), 3) // frames that do not lead on
 }
 
+// TestSumFrom leads on from any serial that the zone had, and from no other.
+func TestSumFrom(t *testing.T) {
+	s, z, c := storedZone(t, "SOA 1", "a CNAME .", "b CNAME .")
+	f, err := openIncrements(s, z.Name, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []Delta{deltaOf(t, 1, 2, "a", "c"), deltaOf(t, 2, 4, "c", "a d"), deltaOf(t, 4, 5, "d", "e")} {
+		if err := f.append(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	zone, err := OpenZone(s, z.Name, c, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zone.Close()
+	for from, want := range map[uint32][2]int{1: {0, 1}, 2: {1, 2}, 4: {1, 1}, 5: {0, 0}} {
+		sum, err := zone.Sum(from)
+		if err != nil || sum.From != from || sum.To != 5 || sum.Removed.Len() != want[0] || sum.Added.Len() != want[1] {
+			t.Errorf("from %d: %+v, %v; expected %d removed and %d added", from, sum, err, want[0], want[1])
+		}
+	}
+	if _, err := zone.Sum(3); !errors.Is(err, ErrIncrement) {
+		t.Errorf("from a serial that the zone did not have: %v", err)
+	}
+}
+
+// TestTextDoesNotFit removes what is not in the copy.
+func TestTextDoesNotFit(t *testing.T) {
+	s, z, c := storedZone(t, "SOA 1", "a CNAME .")
+	f, err := openIncrements(s, z.Name, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.append(deltaOf(t, 1, 2, "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	zone, err := OpenZone(s, z.Name, c, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zone.Close()
+	text, err := zone.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(text); !errors.Is(err, ErrIncrement) || !strings.Contains(err.Error(), "b CNAME .") {
+		t.Errorf("error %v, expected it to name the record", err)
+	}
+}
+
+// TestFetched is the time of the last increment, also after a restart.
+func TestFetched(t *testing.T) {
+	s, z, c := storedZone(t, "SOA 1", "a CNAME .")
+	f, err := openIncrements(s, z.Name, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.fetched(&c); got != c.Fetched {
+		t.Errorf("fetched %v, expected %v", got, c.Fetched)
+	}
+	if err := f.append(deltaOf(t, 1, 2, "", "b")); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.fetched(&c); !got.After(c.Fetched) {
+		t.Errorf("fetched %v, expected it after %v", got, c.Fetched)
+	}
+	later := c.Fetched.Add(time.Hour)
+	if err := os.Chtimes(f.path, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = openIncrements(s, z.Name, c); err != nil || !f.fetched(&c).Equal(later) {
+		t.Errorf("fetched %v after a restart, %v; expected %v", f.fetched(&c), err, later)
+	}
+}
+
 func TestIncrementsRefuse(t *testing.T) {
 	s, z, c := storedZone(t, "SOA 5", "a CNAME .")
 	f, err := openIncrements(s, z.Name, c)

@@ -20,6 +20,7 @@ type ZoneStatus struct {
 	Serial       uint32    `json:"serial"`         // of what is in force, if Good is there
 	Primary      uint32    `json:"primary_serial"` // as the primary last said
 	Transferring bool      `json:"transferring,omitempty"`
+	Fetched      time.Time `json:"fetched,omitzero"`   // when what is in force came: the zone, or the last increment to it
 	Tried        time.Time `json:"tried,omitzero"`     // when the last check ended
 	Confirmed    time.Time `json:"confirmed,omitzero"` // when the primary last said that what is in force is current
 	Error        string    `json:"error,omitempty"`
@@ -50,6 +51,7 @@ type zoneKeeper struct {
 	wake   chan struct{} // someone waits for flight, or a NOTIFY came
 
 	addresses atomic.Pointer[[]netip.Addr] // of the primary
+	key       atomic.Pointer[tsigKey]      // as it was read last; nil: none
 
 	// run's own:
 	plan         zonePlan
@@ -88,6 +90,7 @@ func newZoneKeeper(z *Zones, spec zone) *zoneKeeper {
 		show:   ZoneStatus{Name: spec.Name, Source: spec.Source, Zone: spec.text()},
 	}
 	k.ctx, k.cancel = context.WithCancel(z.ctx)
+	k.key.Store(spec.key)
 	if spec.address.IsValid() {
 		k.addresses.Store(&[]netip.Addr{spec.address})
 	}
@@ -196,6 +199,14 @@ func (k *zoneKeeper) notify() {
 	k.awake()
 }
 
+// ask has the zone checked soon, as upon a NOTIFY.
+func (k *zoneKeeper) ask() {
+	k.mu.Lock()
+	k.notified = true
+	k.mu.Unlock()
+	k.awake()
+}
+
 func (k *zoneKeeper) awake() {
 	select {
 	case k.wake <- struct{}{}:
@@ -224,7 +235,8 @@ func (k *zoneKeeper) try() time.Duration {
 	}
 	k.mu.Unlock()
 	if err != nil && k.ctx.Err() == nil {
-		k.log.Warn("zone could not be updated", zap.Error(err), zap.Int("failures", k.plan.failures),
+		level := failureLevel(err, k.plan.failures, k.store().Entry(k.zone.Name, k.zone.Source))
+		k.log.Log(level, "zone could not be updated", zap.Error(err), zap.Int("failures", k.plan.failures),
 			zap.Duration("took", time.Since(start)), zap.Duration("next try in", wait.Round(time.Second)))
 		k.tellExpiry()
 	}
@@ -300,7 +312,7 @@ func (k *zoneKeeper) status() ZoneStatus {
 	k.storing.Lock()
 	defer k.storing.Unlock()
 	if f := k.file; f != nil && e.Good != nil && f.digest == e.Good.Digest {
-		s.Serial, s.Kept, s.KeptOctets = f.serial(), f.count, f.end
+		s.Serial, s.Kept, s.KeptOctets, s.Fetched = f.serial(), f.count, f.end, f.fetched(e.Good)
 		plan := newZonePlan(k.zones.options.Timers)
 		plan.follow(f.soa)
 		if !s.Confirmed.IsZero() && time.Since(s.Confirmed) >= plan.expire {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -270,6 +271,32 @@ func readDisk(t testing.TB, s *Store, name, source string) *zoneModel {
 	}
 	if m.serial != z.Serial {
 		t.Fatalf("serial %d after all increments, expected %d", m.serial, z.Serial)
+	}
+	if now := readText(t, s, name, *good); now.serial != m.serial || !maps.Equal(now.lines, m.lines) {
+		t.Fatalf("the text after all increments has serial %d and %d records, expected %d and %d", now.serial, len(now.lines), m.serial, len(m.lines))
+	}
+	return m
+}
+
+// readText reads the text that a zone's copy and its increments make.
+func readText(t testing.TB, s *Store, name string, c Copy) *zoneModel {
+	t.Helper()
+	z, err := OpenZone(s, name, c, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	in, err := z.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(iotest.HalfReader(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := readModel(text)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return m
 }

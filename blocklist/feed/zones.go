@@ -193,7 +193,7 @@ func (z *Zones) Set(specs []ZoneSpec) error {
 			err = fmt.Errorf("list %s: %w", spec.Name, err)
 			faults = append(faults, err)
 			if z.keepers[spec.Name] == nil {
-				z.faulty[spec.Name] = ZoneStatus{Name: spec.Name, Source: spec.Source, Error: err.Error()}
+				z.faulty[spec.Name] = ZoneStatus{Name: spec.Name, Source: ShownSource(spec.Source), Error: err.Error()}
 			}
 			continue
 		}
@@ -222,6 +222,16 @@ func (z *Zones) start(zone zone, old *zoneKeeper) *zoneKeeper {
 	}
 	z.ended.Go(func() { k.run(ended) })
 	return k
+}
+
+// Ask has a zone checked soon, without waiting for it: something of how it is
+// transferred has changed.
+func (z *Zones) Ask(name string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if k := z.keepers[name]; k != nil {
+		k.ask()
+	}
 }
 
 // Refresh asks a zone's primary, once a check that is running has ended, and

@@ -31,6 +31,8 @@ func TestCheckZone(t *testing.T) {
 		{"https://192.0.2.1/rpz.example", "", []string{"scheme", "rpz://", "rpzs://"}},
 		{"rpz:///rpz.example", "", []string{"no primary"}},
 		{"rpz://192.0.2.1", "", []string{"no zone"}},
+		{"rpz://2001:db8::1/rpz", "", []string{"in brackets"}},
+		{"rpz://::1/rpz", "", []string{"in brackets"}},
 		{"rpz://192.0.2.1/", "", []string{"no zone"}},
 		{"rpz://192.0.2.1/.", "", []string{"no zone"}},
 		{"rpz://192.0.2.1/a/b..c", "", []string{"no zone"}},

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,7 +16,10 @@ type ZoneSpec struct {
 	Name   string // of the list
 	Source string // see [CheckZone]
 	TSIG   TSIG
-	Limits Limits // File: octets of the copy; Text: octets received
+	// SecretFile is read for each check of the zone and gives the secret of the key
+	// in place of TSIG.Secret.
+	SecretFile string
+	Limits     Limits // File: octets of the copy; Text: octets received
 }
 
 // Schemes of zones that are transferred.
@@ -65,22 +67,40 @@ func (s ZoneSpec) check() (zone, error) {
 	if z.zoneSource, err = parseZone(s.Source); err != nil {
 		return z, err
 	}
-	if z.key, err = s.TSIG.key(); err != nil {
+	if s.SecretFile != "" {
+		z.TSIG.Secret = unread
+	}
+	if z.key, err = z.TSIG.key(); err != nil {
 		return z, err
+	}
+	if s.SecretFile != "" {
+		z.key = nil // until the file is read
 	}
 	z.Limits = s.Limits.withDefaults()
 	return z, nil
+}
+
+// keyNow is the key with the secret as it is now.
+func (z *zone) keyNow() (*tsigKey, error) {
+	if z.SecretFile == "" {
+		return z.key, nil
+	}
+	secret, err := readSecret(z.SecretFile)
+	if err != nil {
+		return nil, err
+	}
+	t := z.TSIG
+	t.Secret = secret
+	return t.key()
 }
 
 func parseZone(source string) (zoneSource, error) {
 	var z zoneSource
 	u, err := url.Parse(source)
 	if err != nil {
-		if fault, ok := errors.AsType[*url.Error](err); ok {
-			err = fault.Err
-		}
-		return z, fmt.Errorf("%q: %w, expected rpz://primary:port/zone", source, err)
+		return z, fmt.Errorf("%w: expected rpz://primary:port/zone", urlFault(source, err))
 	}
+	source = ShownSource(source)
 	port := uint16(53)
 	switch u.Scheme {
 	case zoneScheme:
@@ -99,6 +119,9 @@ func parseZone(source string) (zoneSource, error) {
 	}
 	z.host = u.Hostname()
 	if z.address, err = netip.ParseAddr(z.host); err != nil {
+		if strings.Contains(z.host, ":") {
+			return z, fmt.Errorf("%s: the primary %q, expected an IPv6 address in brackets, as in rpz://[2001:db8::1]:53/zone", source, u.Host)
+		}
 		if _, err := parseName(z.host); err != nil {
 			return z, fmt.Errorf("%s: the primary: %w", source, err)
 		}

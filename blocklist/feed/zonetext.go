@@ -60,10 +60,14 @@ func (z *zoneText) add(r record) error {
 
 func (z *zoneText) put() error {
 	if z.length += int64(len(z.line)); z.length > z.limit {
-		return fmt.Errorf("more than %s as text, expected at most that much", size(z.limit))
+		return errLongText(z.limit)
 	}
 	_, err := z.w.Write(z.line)
 	return err
+}
+
+func errLongText(limit int64) error {
+	return fmt.Errorf("more than %s as text, expected at most that much", size(limit))
 }
 
 func (z *zoneText) flush() error { return z.w.Flush() }

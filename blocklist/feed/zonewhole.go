@@ -78,7 +78,7 @@ func (k *zoneKeeper) whole(before *session, asked bool, serial uint32) error {
 		return errTakenAway
 	}
 	o := &k.zones.options
-	s, err := connect(k.ctx, o.Dial, &k.zone, before.peer, k.zone.tlsConfig(o), o.Bounds)
+	s, err := k.connect(before.peer)
 	if err != nil {
 		return err
 	}

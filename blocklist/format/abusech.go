@@ -19,6 +19,7 @@ const (
 	feedConfidence
 	feedReference
 	feedTags
+	feedCompromised // whether the host is a broken-into site
 	feedColumns
 )
 
@@ -201,11 +202,16 @@ func (f *feed) readRow(j *jsonStream) {
 			twice = string(name)
 		}
 		f.own[c] = f.own[c][:0]
-		if j.isArray() {
+		switch {
+		case j.isArray():
 			for range j.elements {
 				f.own[c] = append(append(f.own[c], j.scalar()...), ',')
 			}
-		} else {
+		case j.isObject():
+			for range j.members {
+				f.own[c] = append(append(f.own[c], j.scalar()...), ',')
+			}
+		default:
 			f.own[c] = append(f.own[c], j.scalar()...)
 		}
 		f.cells[c] = stated(f.own[c])

@@ -38,6 +38,24 @@ func TestFeedForms(t *testing.T) {
 	}
 }
 
+// TestFeedDoubts holds which rows stand for broken-into sites.
+func TestFeedDoubts(t *testing.T) {
+	for _, tt := range []struct {
+		kind       Kind
+		list, want string
+	}{
+		{ThreatFox, "# ioc_value,ioc_type,confidence_level,is_compromised\nbad.example,domain,100,True\n", "2 subtree bad.example doubtful confidence=100"},
+		{ThreatFox, "# ioc_value,ioc_type,confidence_level,is_compromised\nbad.example,domain,100,False\n", "2 subtree bad.example confidence=100"},
+		{ThreatFox, `{"1": [{"ioc_value": "bad.example", "ioc_type": "domain", "is_compromised": true}]}`, "1 subtree bad.example doubtful"},
+		{ThreatFox, `{"1": [{"ioc_value": "bad.example", "ioc_type": "domain", "is_compromised": false}]}`, "1 subtree bad.example"},
+		{ThreatFox, `{"1": [{"ioc_value": "bad.example", "ioc_type": "domain", "is_compromised": null}]}`, "1 subtree bad.example"},
+		{URLhaus, `{"urls": [{"url": "http://bad.example/", "blacklists": {"spamhaus_dbl": "abused_legit_malware", "surbl": "not listed"}}]}`, "1 subtree bad.example doubtful"},
+		{URLhaus, `{"urls": [{"url": "http://bad.example/", "blacklists": {"spamhaus_dbl": "spammer_domain", "surbl": "listed"}}]}`, "1 subtree bad.example"},
+	} {
+		expect(t, parse(tt.list, Options{Kind: tt.kind}), tt.want)
+	}
+}
+
 func TestFeedFails(t *testing.T) {
 	for _, tt := range []struct {
 		name string

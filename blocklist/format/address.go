@@ -81,7 +81,7 @@ func listable(prefix netip.Prefix) problem {
 	}
 	switch {
 	case prefix.Bits() < widest:
-		return refused("a prefix shorter than /" + strconv.Itoa(widest) + " would block a good part of the Internet; write the networks that are meant")
+		return refused("a prefix shorter than /" + strconv.Itoa(widest) + " would block a good part of the Internet; list the networks that are meant")
 	case prefix.Overlaps(netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)),
 		prefix.Contains(netip.IPv6Loopback()):
 		return refused("a loopback address in answers is no sign of malware: other blockers answer so")

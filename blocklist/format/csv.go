@@ -81,9 +81,13 @@ func (t *table) readHeader() (some bool, err error) {
 	}
 	t.width = len(t.fields)
 	var ignored []string
+	family := t.familyColumn()
 fields:
 	for i, cell := range t.fields {
 		name := strings.ToLower(string(trim(cell)))
+		if i == family {
+			name = colFamily.String()
+		}
 		for c := range csvColumns {
 			if name != c.String() {
 				continue
@@ -104,6 +108,22 @@ fields:
 	}
 	t.warnIgnored(ignored)
 	return true, nil
+}
+
+// familyColumn is the place of the column that stands for the family in the tables
+// of others, -1 where there is none or the family has a column of its own.
+func (t *table) familyColumn() int {
+	for _, alias := range [...]string{colFamily.String(), "malware_family", "malware", "app"} {
+		for i, cell := range t.fields {
+			if strings.EqualFold(string(trim(cell)), alias) {
+				if alias == colFamily.String() {
+					return -1
+				}
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 func (t *table) badHeader(err error) error { return &Error{Line: t.line, Err: err} }
@@ -142,11 +162,16 @@ func (t *table) readRow() {
 
 // fill reads the row's cells; a problem comes with the column it is in.
 func (t *table) fill(ind *Indicator) (csvColumn, problem) {
-	kind := t.cell(colType)
+	kind, value := t.cell(colType), t.cell(colIndicator)
+	if typesOf(kind) == 0 {
+		if known, part := mispKind(bytes.ToLower(kind), value); known != "" {
+			kind, value = []byte(known), part
+		}
+	}
 	if p := knownType(kind); p.is() {
 		return colType, p
 	}
-	e, p := t.readIndicator()
+	e, p := t.readIndicator(value)
 	if p.is() {
 		return colIndicator, p
 	}
@@ -177,21 +202,20 @@ func (t *table) readScope(ind *Indicator) {
 	}
 }
 
-func (t *table) readIndicator() (entry, problem) {
-	text := t.cell(colIndicator)
+func (t *table) readIndicator(text []byte) (entry, problem) {
 	if len(text) == 0 {
 		return entry{}, malformed("an empty indicator, expected a name, an address or a URL")
 	}
 	if wire, ok := plainName(t.scratch, text); ok {
 		return entry{name: wire}, problem{}
 	}
-	return readEntry(t.scratch, text)
+	return readEntry(t.scratch, uncell(text))
 }
 
 // fillContext reads what the row says about its indicator.
 func (t *table) fillContext(ind *Indicator) (csvColumn, problem) {
-	ind.Family = t.words.string(t.cell(colFamily))
-	ind.Reference = t.words.string(t.cell(colReference))
+	ind.Family = t.words.short(uncell(t.cell(colFamily)))
+	ind.Reference = t.words.line(uncell(t.cell(colReference)))
 	var p problem
 	if ind.Confidence, p = readConfidence(t.cell(colConfidence)); p.is() {
 		return colConfidence, p
@@ -266,15 +290,24 @@ func (e *entry) contradicts(word []byte) problem {
 	return problem{}
 }
 
+// readConfidence takes a number, a percentage, or a word, by what STIX 2.1 appendix
+// A has for it in numbers.
 func readConfidence(text []byte) (int8, problem) {
 	if len(text) == 0 {
 		return -1, problem{}
 	}
-	v, ok := parseUint(text, 100)
-	if !ok {
-		return -1, malformed("a confidence that is no whole number from 0 to 100")
+	if v, ok := parseUint(trim(bytes.TrimSuffix(text, []byte{'%'})), 100); ok {
+		return int8(v), problem{}
 	}
-	return int8(v), problem{}
+	for _, level := range [...]struct {
+		word  string
+		value int8
+	}{{"low", 15}, {"medium", 50}, {"med", 50}, {"high", 85}} {
+		if strings.EqualFold(string(text), level.word) {
+			return level.value, problem{}
+		}
+	}
+	return -1, malformed("a confidence that is no whole number from 0 to 100, and none of low, medium and high")
 }
 
 // readTLP takes the labels of TLP 2.0, and WHITE, which TLP 1.0 said for CLEAR.

@@ -136,8 +136,10 @@ func skipComments(in *lines) Kind {
 		if len(head) == 0 || len(text) > 0 && !isComment(text) || isCosmetic(text) {
 			return ""
 		}
-		if kind := kindOfHeader(line); kind == ThreatFox || kind == URLhaus {
-			return kind
+		if len(text) > 0 {
+			if kind := kindOfHeader(line); kind == ThreatFox || kind == URLhaus {
+				return kind
+			}
 		}
 		if _, _, ok := in.next(); !ok {
 			return ""
@@ -323,16 +325,20 @@ func recordType(text []byte) string {
 
 // kindOfHeader knows CSV by their header row.
 func kindOfHeader(line []byte) Kind {
-	has := make(map[string]bool)
+	names := [...]string{"indicator", "ioc_value", "dateadded", "url"}
+	var has [len(names)]bool
 	for cell := range bytes.SplitSeq(bytes.TrimLeft(line, "# \t"), []byte{','}) {
-		has[string(bytes.ToLower(bytes.Trim(cell, "\" \t\r")))] = true
+		cell = bytes.Trim(cell, "\" \t\r")
+		for i, name := range names {
+			has[i] = has[i] || len(cell) == len(name) && strings.EqualFold(string(cell), name)
+		}
 	}
 	switch {
-	case has["indicator"]:
+	case has[0]:
 		return CSV
-	case has["ioc_value"]:
+	case has[1]:
 		return ThreatFox
-	case has["dateadded"] && has["url"]:
+	case has[2] && has[3]:
 		return URLhaus
 	}
 	return ""

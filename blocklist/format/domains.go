@@ -1,6 +1,9 @@
 package format
 
-import "iter"
+import (
+	"bytes"
+	"iter"
+)
 
 // readDomains reads a list of one entry a line: a name, *.name, an address, a
 // prefix, a URL, each with an optional port.
@@ -9,6 +12,10 @@ func readDomains(in *lines, out *sink, scope Scope) {
 	for line := range wholeLines(in, out) {
 		if wire, ok := plainName(scratch, line); ok {
 			putName(out, in.read, wire, scope)
+			continue
+		}
+		if bare := trim(line); isBareHost(bare) {
+			out.leaveOut(in.read, column(line, bare), bare, refused(reasonNoScheme))
 			continue
 		}
 		text := content(line)
@@ -99,6 +106,23 @@ func isComment(text []byte) bool {
 		return len(text) > 1 && text[1] == '/'
 	}
 	return false
+}
+
+const reasonNoScheme = "a URL without its scheme, or a name commented out: write the name alone, or a blank behind // for a comment"
+
+// isBareHost knows "//name" and what else of a URL may follow; "// name" is a
+// comment.
+func isBareHost(text []byte) bool {
+	rest, ok := bytes.CutPrefix(text, []byte("//"))
+	if !ok || bytes.ContainsAny(rest, " \t") {
+		return false
+	}
+	if end := bytes.IndexAny(rest, ":/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	_, isAddr := parseAddr(rest)
+	_, p := listName(nil, rest)
+	return isAddr || !p.is()
 }
 
 // column is where in its line a part of it begins, 1-based. The part must have

@@ -1,6 +1,8 @@
 package format
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -155,5 +157,18 @@ func TestLongLines(t *testing.T) {
 				t.Errorf("%s, %d octets: %+v, faults %+v", kind, length, got.result, got.faults)
 			}
 		}
+	}
+}
+
+// TestDomainsBareHost tells of what looks like a comment and may be a URL.
+func TestDomainsBareHost(t *testing.T) {
+	got := parse("good.example // the first\n//m29.example\n //m30.example/path\n//192.0.2.1:80\n// a comment\n//comment\n//= x\n//\n//a.b c\n///////\n", Options{})
+	expectEntries(t, got, "1 subtree good.example")
+	var at []string
+	for _, f := range got.faults {
+		at = append(at, fmt.Sprintf("%d:%d %v %s", f.Line, f.Column, f.Refused, f.Text))
+	}
+	if want := []string{"2:1 true //m29.example", "3:2 true //m30.example/path", "4:1 true //192.0.2.1:80"}; !slices.Equal(at, want) {
+		t.Errorf("faults %q, want %q", at, want)
 	}
 }

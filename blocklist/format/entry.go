@@ -28,9 +28,10 @@ const (
 	reasonWildIP  = "an address written as a wildcard; list the address alone if it is meant"
 	reasonAddress = "an address where this notation has names; list addresses one a line, without a name"
 	reasonRoot    = "the root, which would block all names"
-	reasonSingle  = "a single label, which would block a whole top-level domain; write it as RPZ if that is meant"
+	reasonSingle  = "a single label, which would block a whole top-level domain; list the full names below it that are meant, or write it as RPZ and approve the entry"
 	reasonNumber  = "a name whose last label is a number is neither in the public DNS nor an address in plain form"
 	reasonOnion   = "an .onion name, which is not in the DNS"
+	reasonPolicy  = "a name that ends in a word of RPZ's own (rpz-ip, rpz-drop and the like), which is no name of the DNS; write it in a policy zone if it is meant"
 )
 
 // readEntry reads one entry without white space around it. The name of the
@@ -246,6 +247,9 @@ func listName(scratch, text []byte) ([]byte, problem) {
 	if bytes.EqualFold(last, []byte("onion")) {
 		return nil, refused(reasonOnion)
 	}
+	if len(last) >= len(policyWord) && bytes.EqualFold(last[:len(policyWord)], []byte(policyWord)) {
+		return nil, refused(reasonPolicy)
+	}
 	wire, err := appendName(scratch, text)
 	switch {
 	case err != nil:
@@ -280,8 +284,10 @@ func plainName(scratch, text []byte) ([]byte, bool) {
 	if !ok || last == len(scratch) {
 		return nil, false
 	}
-	// What begins with a digit may be a number, what is five octets "onion".
-	if first := wire[last+1]; isDigit(first) || first == 'o' && wire[last] == byte(len("onion")) {
+	// What begins with a digit may be a number, what is five octets "onion", and a
+	// word of RPZ's own is no name.
+	if first := wire[last+1]; isDigit(first) || first == 'o' && wire[last] == byte(len("onion")) ||
+		first == 'r' && bytes.HasPrefix(wire[last+1:], []byte(policyWord)) {
 		return nil, false
 	}
 	return append(wire, 0), true

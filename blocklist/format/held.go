@@ -44,6 +44,7 @@ const (
 	heldFirstSeen
 	heldLastSeen
 	heldExpires
+	heldDoubtful
 )
 
 // put keeps an indicator of a list of threats, which has no action and no data,
@@ -57,6 +58,9 @@ func (h *held) put(ind *Indicator, owner uint64) {
 	}
 	if ind.FromURL {
 		bits |= heldFromURL
+	}
+	if ind.Doubtful {
+		bits |= heldDoubtful
 	}
 	times := [...]struct {
 		at  time.Time
@@ -146,7 +150,7 @@ func (r *heldRecord) read(out *sink, words *words) (*Indicator, uint64) {
 	} else {
 		ind.Name = r.octets(int(r.octets(1)[0]))
 	}
-	ind.Scope, ind.FromURL = Scope(bits&3), bits&heldFromURL != 0
+	ind.Scope, ind.FromURL, ind.Doubtful = Scope(bits&3), bits&heldFromURL != 0, bits&heldDoubtful != 0
 	ind.Family = words.string(r.octets(int(r.uvarint())))
 	ind.Reference = words.string(r.octets(int(r.uvarint())))
 	ind.FirstSeen = r.time(bits & heldFirstSeen)

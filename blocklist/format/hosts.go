@@ -27,7 +27,7 @@ func readHosts(in *lines, out *sink, scope Scope) {
 func usualAddress(line []byte) []byte {
 	for i, c := range line {
 		if c == ' ' || c == '\t' {
-			if _, ok := parseIPv4(line[:i]); ok {
+			if _, ok := parseIPv4(line[:i]); ok || string(line[:i]) == shortZero {
 				return line[:i+1]
 			}
 			break
@@ -73,8 +73,14 @@ func readHostsLine(number int, line, scratch []byte, out *sink, scope Scope) {
 	}
 }
 
+// shortZero is 0.0.0.0 as lists that are to be short write it (inet_aton(3)).
+const shortZero = "0"
+
 // isHostsAddress takes IPv6 zones too, which macOS writes (fe80::1%lo0).
 func isHostsAddress(text []byte) bool {
+	if string(text) == shortZero {
+		return true
+	}
 	if i := bytes.IndexByte(text, '%'); i >= 0 {
 		text = text[:i]
 	}

@@ -27,3 +27,17 @@ ff02::3	ip6-allhosts
 		t.Errorf("faults %+v", got.faults)
 	}
 }
+
+// TestHostsShortZero takes 0 for 0.0.0.0, as lists that are to be short write it.
+func TestHostsShortZero(t *testing.T) {
+	for _, o := range []Options{{}, {Kind: Hosts}} {
+		got := parse("0 bad.example\n0\tworse.example worst.example # x\n0 localhost\n0 again.example\n", o)
+		expect(t, got, "1 exact bad.example", "2 exact worse.example", "2 exact worst.example", "4 exact again.example")
+		if got.result.Kind != Hosts {
+			t.Errorf("read as %s", got.result.Kind)
+		}
+	}
+	if got := parse("00 bad.example\n0.0.0.0 good.example\n", Options{Kind: Hosts}); len(got.faults) != 1 || len(got.entries) != 1 {
+		t.Errorf("%q, faults %+v", got.entries, got.faults)
+	}
+}

@@ -68,10 +68,16 @@ type Indicator struct {
 	// may be a broken-into legitimate site, so it is less certain than a name
 	// that the list states by itself.
 	FromURL bool
+	// Doubtful is true where the list itself says that the indicator may be innocent:
+	// a broken-into site, a hit of a warning list, a high risk of false positives.
+	Doubtful bool
 	// Precedence orders the entries of one list above their specificity: the
 	// smaller decides. Notations in which the most specific entry decides leave it
 	// at 0; in adblock lists $important rules have 0, exceptions 1, all others 2.
 	Precedence uint8
+	// Policy is true for the rule of a response policy zone, which states what is
+	// to be done, and false for the line of a list of what is bad.
+	Policy bool
 	// Data holds the records of RPZ local data: uncompressed wire-form RRs one
 	// after the other, each with the root name as owner (RFC 1035 section
 	// 3.2.1), to be answered under the name asked for. Nil unless Action is

@@ -131,7 +131,7 @@ func (j *jsonStream) elements(yield func() bool) {
 func (j *jsonStream) enter(first bool, end byte) bool {
 	if first {
 		if j.depth++; j.depth > maxDepth {
-			j.fail("a JSON document nested more than %d deep", maxDepth)
+			j.fail("a JSON document nested more than %d deep, expected a list: download it again, and look where it comes from", maxDepth)
 			return false
 		}
 		j.in.pos++

@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ const (
 	mispComment
 	mispFirstSeen
 	mispLastSeen
+	mispRelation
 	mispFields
 )
 
@@ -38,6 +40,8 @@ func mispFieldOf(name []byte) (mispField, bool) {
 		return mispFirstSeen, true
 	case "last_seen":
 		return mispLastSeen, true
+	case "object_relation":
+		return mispRelation, true
 	}
 	return 0, false
 }
@@ -48,6 +52,7 @@ type mispAttribute struct {
 	seen   uint32
 	twice  string
 	tags   mispTags
+	event  string // UUID of the event, where it stands within the attribute
 }
 
 func (a *mispAttribute) reset(line int) {
@@ -63,6 +68,7 @@ type mispTags struct {
 	rank       int      // of that galaxy
 	tlp        string
 	confidence int8
+	doubtful   bool
 }
 
 // mispObject is what an object says of all its attributes.
@@ -70,12 +76,14 @@ type mispObject struct {
 	number      uint64
 	deleted     bool
 	first, last time.Time
+	family      string // the name of the app that it describes
 }
 
 // mispEvent is what an event says of all its attributes.
 type mispEvent struct {
 	tags    mispTags
 	link    string // the first attribute of type link
+	uuid    string
 	objects []mispObject
 }
 
@@ -86,6 +94,7 @@ type misp struct {
 	scope   Scope
 	event   mispEvent
 	object  uint64 // the number of the object that is read; 0 outside of objects
+	app     string // what its attribute "name" says
 	objects uint64 // how many there were
 	held    held   // the attributes of the event
 	attr    mispAttribute
@@ -162,20 +171,33 @@ func (m *misp) readMember(name []byte) bool {
 	case "Galaxy":
 		m.readGalaxies(&m.event.tags)
 	case "info", "Orgc":
+	case "uuid": // answers that are no event have one too
+		m.event.uuid = m.readUUID()
+		return false
 	default:
 		return false
 	}
 	return true
 }
 
+// readUUID reads a UUID; "" where it is none.
+func (m *misp) readUUID() string {
+	if text := m.scalar(); isUUID(string(text)) {
+		return m.words.string(text)
+	}
+	return ""
+}
+
 func (m *misp) readObject() {
 	m.objects++
-	object := mispObject{number: m.objects}
-	m.object = object.number
+	object, isApp := mispObject{number: m.objects}, false
+	m.object, m.app = object.number, ""
 	for name := range m.members {
 		switch string(name) {
 		case "Attribute":
 			m.readAttributes()
+		case "name":
+			isApp = string(m.scalar()) == "android-app"
 		case "deleted":
 			object.deleted = isTrue(m.scalar())
 		case "first_seen":
@@ -185,7 +207,10 @@ func (m *misp) readObject() {
 		}
 	}
 	m.object = 0
-	if object.deleted || !object.first.IsZero() || !object.last.IsZero() {
+	if isApp {
+		object.family = m.app
+	}
+	if object.family != "" || object.deleted || !object.first.IsZero() || !object.last.IsZero() {
 		m.event.objects = append(m.event.objects, object)
 		m.held.size += sizeMISPObject
 		m.stop(m.held.checkSize(m.line()))
@@ -229,6 +254,16 @@ func (m *misp) readAttribute() {
 			m.readTags(&a.tags)
 		case "Galaxy":
 			m.readGalaxies(&a.tags)
+		case "warnings": // the warning lists of known innocents that have the value
+			for range m.elements {
+				a.tags.doubtful = true
+			}
+		case "Event":
+			for name := range m.members {
+				if string(name) == "uuid" {
+					a.event = m.readUUID()
+				}
+			}
 		}
 	}
 }
@@ -260,7 +295,8 @@ func (m *misp) readGalaxies(tags *mispTags) {
 	}
 }
 
-// add takes what a tag tells: TLP, a family, or how confident the analyst is.
+// add takes what a tag tells: TLP, a family, or how confident the analyst is and
+// how likely it is that he errs.
 func (t *mispTags) add(tag []byte, words *words) {
 	if tlp, ok := tlpTag(tag); ok {
 		t.tlp = strictest(t.tlp, tlp)
@@ -268,6 +304,10 @@ func (t *mispTags) add(tag []byte, words *words) {
 	}
 	if confidence, ok := confidenceTag(tag); ok {
 		t.confidence = confidence
+		return
+	}
+	if isRisky(tag) {
+		t.doubtful = true
 		return
 	}
 	family, rank := galaxyFamily(tag)
@@ -299,6 +339,9 @@ func (m *misp) takeAttribute() {
 	if string(a.fields[mispType]) == "link" && m.event.link == "" && len(value) <= maxReference {
 		m.event.link = m.words.line(value)
 	}
+	if m.object != 0 && string(a.fields[mispRelation]) == "name" && len(value) <= maxWord {
+		m.app = m.words.line(trim(value))
+	}
 	switch {
 	case len(a.fields[mispToIDs]) > 0 && !isTrue(a.fields[mispToIDs]):
 		leaveOut(value, notApplicable("an attribute that is not meant for detection (to_ids is false)"))
@@ -312,7 +355,7 @@ func (m *misp) takeAttribute() {
 		leaveOut(value, p)
 		return
 	}
-	ind := Indicator{Line: a.line, TLP: a.tags.tlp, Confidence: a.tags.confidence}
+	ind := Indicator{Line: a.line, TLP: a.tags.tlp, Confidence: a.tags.confidence, Doubtful: a.tags.doubtful}
 	if f, p := a.times(&ind); p.is() {
 		leaveOut(a.fields[f], p)
 		return
@@ -334,13 +377,19 @@ func (a *mispAttribute) times(ind *Indicator) (mispField, problem) {
 
 // hold puts an indicator aside, once for each family that the attribute itself
 // names. Its owner is the object's number and, in the lowest bit, whether its
-// reference gives way to the event's link.
+// reference gives way to the event's link or UUID.
 func (m *misp) hold(ind *Indicator) {
 	owner := m.object << 1
 	comment := trim(m.attr.fields[mispComment])
-	ind.Reference = m.words.line(comment)
-	if !isLink(comment) {
+	switch {
+	case isLink(comment):
+		ind.Reference = m.words.line(comment)
+	case m.attr.event != "":
 		owner |= 1
+		ind.Reference = mispEventPrefix + m.attr.event
+	default:
+		owner |= 1
+		ind.Reference = m.words.line(comment)
 	}
 	if len(m.attr.tags.families) == 0 {
 		m.held.put(ind, owner)
@@ -358,7 +407,12 @@ func (m *misp) emit() {
 		return
 	}
 	objects, tags := m.event.objects, &m.event.tags
+	reference := m.event.link
+	if reference == "" && m.event.uuid != "" {
+		reference = mispEventPrefix + m.event.uuid
+	}
 	for ind, owner := range m.held.all(m.out) {
+		app := ""
 		for len(objects) > 0 && objects[0].number < owner>>1 {
 			objects = objects[1:]
 		}
@@ -366,13 +420,15 @@ func (m *misp) emit() {
 			if objects[0].deleted {
 				continue
 			}
+			app = objects[0].family
 			if ind.FirstSeen.IsZero() && ind.LastSeen.IsZero() {
 				ind.FirstSeen, ind.LastSeen = objects[0].first, objects[0].last
 			}
 		}
-		if owner&1 != 0 && m.event.link != "" {
-			ind.Reference = m.event.link
+		if owner&1 != 0 && reference != "" {
+			ind.Reference = reference
 		}
+		ind.Doubtful = ind.Doubtful || tags.doubtful
 		if ind.TLP == "" {
 			ind.TLP = tags.tlp
 		}
@@ -380,6 +436,7 @@ func (m *misp) emit() {
 			ind.Confidence = tags.confidence
 		}
 		if ind.Family != "" || len(tags.families) == 0 {
+			ind.Family = cmp.Or(ind.Family, app)
 			m.out.put()
 			continue
 		}
@@ -391,6 +448,10 @@ func (m *misp) emit() {
 	m.held.reset()
 	m.event.objects = m.event.objects[:0]
 }
+
+// mispEventPrefix makes a reference of an event's UUID, for what has no link: the
+// event is found by it at the source, in a feed as the file UUID.json.
+const mispEventPrefix = "misp:event/"
 
 // mispKind is the type of an attribute as the CSV names it, empty for what DNS
 // does not show, and the part of its value that is meant. Of a name and the
@@ -436,4 +497,13 @@ func confidenceTag(tag []byte) (int8, bool) {
 		return 0, true
 	}
 	return 0, false
+}
+
+// isRisky knows the tags by which an analyst warns of false positives.
+func isRisky(tag []byte) bool {
+	switch string(bytes.ReplaceAll(tag, []byte(`"`), nil)) {
+	case "false-positive:risk=high", "false-positive:risk=medium":
+		return true
+	}
+	return false
 }

@@ -51,6 +51,86 @@ func TestMISPOwnTagsFirst(t *testing.T) {
 		`1 subtree a.example tlp="GREEN" confidence=50`, `1 subtree b.example tlp="CLEAR" confidence=100`, `1 subtree c.example tlp="RED" confidence=0`)
 }
 
+const mispUUID = "00000000-0000-4000-8000-000000000001"
+
+// TestMISPReference holds by what a responder finds an indicator at the source:
+// the attribute's or the event's link, else the event.
+func TestMISPReference(t *testing.T) {
+	const (
+		event     = `"uuid": "` + mispUUID + `"`
+		link      = `{"type": "link", "to_ids": false, "value": "https://ref.example/1"}`
+		attribute = `{"type": "domain", "value": "bad.example"}`
+		commented = `{"type": "domain", "value": "bad.example", "comment": "the C2"}`
+		linked    = `{"type": "domain", "value": "bad.example", "comment": "https://ref.example/2"}`
+	)
+	for _, tt := range []struct{ name, list, want string }{
+		{"the event before", `{"Event": {` + event + `, "Attribute": [` + attribute + `]}}`, "misp:event/" + mispUUID},
+		{"the event behind", `{"Attribute": [` + commented + `], ` + event + `}`, "misp:event/" + mispUUID},
+		{"an object", `{"Event": {` + event + `, "Object": [{"uuid": "x", "Attribute": [` + attribute + `]}]}}`, "misp:event/" + mispUUID},
+		{"the event's link", `{` + event + `, "Attribute": [` + commented + `, ` + link + `]}`, "https://ref.example/1"},
+		{"the attribute's link", `{` + event + `, "Attribute": [` + linked + `, ` + link + `]}`, "https://ref.example/2"},
+		{"an attribute with its event", `{"response": {"Attribute": [{"type": "domain", "value": "bad.example", "comment": "the C2", "Event": {"id": "1", ` + event + `}}]}}`, "misp:event/" + mispUUID},
+		{"no UUID", `{"uuid": "<script>", "Attribute": [` + commented + `]}`, "the C2"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			expectEntries(t, parse(tt.list, Options{Kind: MISP}), `1 subtree bad.example reference="`+tt.want+`"`)
+		})
+	}
+	got := parse(`{"uuid": "`+mispUUID+`", "message": "x"}`, Options{Kind: MISP})
+	if got.err == nil || !strings.Contains(got.err.Error(), "no MISP event (members found: uuid, message)") {
+		t.Errorf("an answer that is no event: %v", got.err)
+	}
+}
+
+// expectEntries is expect for a list of which something is left out.
+func expectEntries(t *testing.T, got outcome, want ...string) {
+	t.Helper()
+	if got.err != nil || !slices.Equal(got.entries, want) {
+		t.Errorf("%q, %v; want %q", got.entries, got.err, want)
+	}
+}
+
+// TestMISPDoubts holds what makes an indicator less certain.
+func TestMISPDoubts(t *testing.T) {
+	const warned = `"warnings": [{"match": "bad.example", "warninglist_id": 1, "warninglist_name": "Top 1000"}]`
+	attribute := func(more string) string { return `{"type": "domain", "value": "bad.example"` + more + `}` }
+	risk := func(level string) string { return `"Tag": [{"name": "false-positive:risk=\"` + level + `\""}]` }
+	for _, tt := range []struct{ name, list, want string }{
+		{"a hit of a warning list", `{"Attribute": [` + attribute(", "+warned) + `]}`, " doubtful"},
+		{"no hit", `{"Attribute": [` + attribute(`, "warnings": []`) + `]}`, ""},
+		{"a high risk", `{"Attribute": [` + attribute(", "+risk("high")) + `]}`, " doubtful"},
+		{"a medium risk of the event", `{"Attribute": [` + attribute("") + `], ` + risk("medium") + `}`, " doubtful"},
+		{"a low risk", `{"Attribute": [` + attribute(", "+risk("low")) + `]}`, ""},
+		{"a risk not judged", `{"Attribute": [` + attribute(", "+risk("cannot-be-judged")) + `]}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) { expect(t, parse(tt.list, Options{Kind: MISP}), "1 subtree bad.example"+tt.want) })
+	}
+	expect(t, parse(`[{"Attribute": [`+attribute("")+`], `+risk("high")+`}, {"Attribute": [`+attribute("")+`]}]`, Options{Kind: MISP}),
+		"1 subtree bad.example doubtful", "1 subtree bad.example")
+}
+
+// TestMISPAppName holds that the app of an object is the family where no tag names
+// one, wherever in the object its name stands.
+func TestMISPAppName(t *testing.T) {
+	const (
+		domain = `{"type": "domain", "object_relation": "domain", "value": "bad.example"}`
+		name   = `{"type": "text", "object_relation": "name", "to_ids": false, "value": "TheTruthSpy"}`
+		tag    = `"Tag": [{"name": "misp-galaxy:malpedia=\"Vidar\""}]`
+	)
+	for _, tt := range []struct{ name, list, want string }{
+		{"the name first", `{"Object": [{"name": "android-app", "Attribute": [` + name + `, ` + domain + `]}]}`, ` family="TheTruthSpy"`},
+		{"the name last", `{"Object": [{"Attribute": [` + domain + `, ` + name + `], "name": "android-app"}]}`, ` family="TheTruthSpy"`},
+		{"a family of the event", `{"Object": [{"name": "android-app", "Attribute": [` + name + `, ` + domain + `]}], ` + tag + `}`, ` family="Vidar"`},
+		{"another object", `{"Object": [{"name": "person", "Attribute": [` + name + `, ` + domain + `]}]}`, ""},
+		{"the next object", `{"Object": [{"name": "android-app", "Attribute": [` + name + `]}, {"name": "android-app", "Attribute": [` + domain + `]}]}`, ""},
+		{"no object", `{"Attribute": [` + name + `, ` + domain + `]}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			expectEntries(t, parse(tt.list, Options{Kind: MISP}), "1 subtree bad.example"+tt.want)
+		})
+	}
+}
+
 func TestMISPFails(t *testing.T) {
 	const uuid = "00000000-0000-4000-8000-000000000001"
 	for _, tt := range []struct{ name, list, want string }{

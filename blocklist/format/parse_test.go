@@ -52,6 +52,9 @@ func describe(ind *Indicator) string {
 	if ind.FromURL {
 		b.WriteString(" from-url")
 	}
+	if ind.Doubtful {
+		b.WriteString(" doubtful")
+	}
 	if ind.Precedence != 0 {
 		fmt.Fprintf(&b, " order=%d", ind.Precedence)
 	}

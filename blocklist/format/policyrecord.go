@@ -46,10 +46,8 @@ func badType(kind string) problem {
 // policyTrigger reads the trigger off an owner below the apex, which is of one
 // label at the least.
 func policyTrigger(ind *Indicator, name []byte) problem {
-	last := 0
-	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
-		last = at
-	}
+	ind.Policy = true
+	last := lastAt(name)
 	switch label := name[last+1 : len(name)-1]; string(label) {
 	case "rpz-ip", "rpz-client-ip":
 		prefix, p := policyPrefix(name[:last])
@@ -73,12 +71,28 @@ func policyTrigger(ind *Indicator, name []byte) problem {
 
 // endsInNumber says whether a name in wire form has a number for its last label.
 func endsInNumber(name []byte) bool {
+	label := name[lastAt(name)+1 : len(name)-1]
+	return isDigit(label[0]) && numeric(label)
+}
+
+// lastAt is where the last label of a name in wire form begins.
+func lastAt(name []byte) int {
 	last := 0
 	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
 		last = at
 	}
-	label := name[last+1 : len(name)-1]
-	return isDigit(label[0]) && numeric(label)
+	return last
+}
+
+// policyWord begins the top-level labels that RPZ has for itself: rpz-ip,
+// rpz-client-ip, rpz-nsip, rpz-nsdname in owners, the actions in targets, and
+// whatever it may get.
+const policyWord = "rpz-"
+
+// IsPolicyWord says whether the last label of a name in wire form is a word of
+// RPZ's own, so that a zone with the name would say something else by it.
+func IsPolicyWord(name []byte) bool {
+	return len(name) > 1 && bytes.HasPrefix(name[lastAt(name)+1:], []byte(policyWord))
 }
 
 // policyAction tells a CNAME's action by its target. The origin is what targets
@@ -100,7 +114,7 @@ func policyAction(target, trigger, origin []byte) (Action, problem) {
 		return PassThru, problem{} // as it was written before rpz-passthru
 	}
 	first, rest := target[1:1+target[0]], target[1+target[0]:]
-	special := bytes.HasPrefix(first, []byte("rpz-"))
+	special := bytes.HasPrefix(first, []byte(policyWord))
 	switch {
 	case special && len(rest) == 1:
 		return Unstated, malformed("an unknown RPZ action, expected \".\", \"*.\", rpz-passthru., rpz-drop., rpz-tcp-only. or a host name")

@@ -3,6 +3,7 @@ package format
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -286,6 +287,9 @@ func (s *stix) takeIndicator() {
 		return
 	}
 	context := Indicator{Line: o.line, TLP: o.tlp, Family: o.family, Reference: o.reference}
+	if id := o.fields[stixID]; context.Reference == "" && len(id) <= maxReference {
+		context.Reference = strings.ToValidUTF8(string(oneLine(id)), "\uFFFD")
+	}
 	if f, p := o.context(&context); p.is() {
 		leaveOut(o.fields[f], p)
 		return

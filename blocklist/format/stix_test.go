@@ -11,20 +11,21 @@ import (
 )
 
 func TestSTIXForms(t *testing.T) {
+	const reference = ` reference="indicator--1"`
 	const indicator = `{"type": "indicator", "id": "indicator--1", "pattern": "[domain-name:value = 'bad.example']"}`
 	for _, tt := range []struct {
 		name, list string
 		want       []string
 	}{
-		{"a bundle", `{"type": "bundle", "objects": [` + indicator + `]}`, []string{"1 subtree bad.example"}},
-		{"a TAXII envelope", `{"more": false, "objects": [` + indicator + `]}`, []string{"1 subtree bad.example"}},
+		{"a bundle", `{"type": "bundle", "objects": [` + indicator + `]}`, []string{"1 subtree bad.example" + reference}},
+		{"a TAXII envelope", `{"more": false, "objects": [` + indicator + `]}`, []string{"1 subtree bad.example" + reference}},
 		{"an empty TAXII envelope", `{"more": false}`, nil},
 		{"an empty object", `{}`, nil},
-		{"an array of objects", `[` + indicator + `]`, []string{"1 subtree bad.example"}},
+		{"an array of objects", `[` + indicator + `]`, []string{"1 subtree bad.example" + reference}},
 		{"an empty bundle", `{"type": "bundle", "id": "bundle--1"` + `, "objects": []}`, nil},
 		{"two pages", "{\"objects\": [" + indicator + "]}\n{\"objects\": [" + strings.ReplaceAll(indicator, "--1", "--2") + "]}",
-			[]string{"1 subtree bad.example", "2 subtree bad.example"}},
-		{"the same on two pages", "{\"objects\": [" + indicator + "]}\n{\"objects\": [" + indicator + "]}", []string{"1 subtree bad.example"}},
+			[]string{"1 subtree bad.example" + reference, "2 subtree bad.example" + strings.ReplaceAll(reference, "--1", "--2")}},
+		{"the same on two pages", "{\"objects\": [" + indicator + "]}\n{\"objects\": [" + indicator + "]}", []string{"1 subtree bad.example" + reference}},
 	} {
 		t.Run(tt.name, func(t *testing.T) { expect(t, parse(tt.list, Options{Kind: STIX}), tt.want...) })
 	}
@@ -32,7 +33,7 @@ func TestSTIXForms(t *testing.T) {
 
 func TestSTIXMatch(t *testing.T) {
 	list := `{"objects": [{"type": "indicator", "id": "indicator--1", "pattern": "[domain-name:value = 'bad.example']"}]}`
-	expect(t, parse(list, Options{Match: "exact"}), "1 exact bad.example")
+	expect(t, parse(list, Options{Match: "exact"}), "1 exact bad.example reference=\"indicator--1\"")
 }
 
 func TestSTIXWarnsOfMorePages(t *testing.T) {
@@ -205,7 +206,7 @@ func (m *stixModel) entries() (all []string) {
 		for _, marking := range version.markings {
 			tlp = max(tlp, slices.Index(ranks, m.tlps[marking]))
 		}
-		rest := ""
+		rest := fmt.Sprintf(" reference=%q", id)
 		if tlp > 0 {
 			rest += fmt.Sprintf(" tlp=%q", ranks[tlp])
 		}

@@ -95,6 +95,20 @@ func TestRealSTIX(t *testing.T) {
 	}
 }
 
+// TestRealStalkerware holds that both forms of one list name the app as the family.
+func TestRealStalkerware(t *testing.T) {
+	for _, name := range []string{"formats/stalkerware.misp-event.json.zst", "formats/stalkerware.network.csv"} {
+		entries, families := 0, make(map[string]int)
+		_, err := Parse(bytes.NewReader(readReal(t, name)), Options{}, func(ind *Indicator) {
+			entries++
+			families[ind.Family]++
+		}, func(Fault) {})
+		if err != nil || entries < 1000 || families[""] > 0 || families["TheTruthSpy"] < 10 {
+			t.Errorf("%s: %d entries, %d without a family, %d of TheTruthSpy; %v", name, entries, families[""], families["TheTruthSpy"], err)
+		}
+	}
+}
+
 // TestRealMISP compares with a plain walk over the decoded event.
 func TestRealMISP(t *testing.T) {
 	list := readReal(t, "formats/stalkerware.misp-event.json.zst")

@@ -3,6 +3,7 @@ package format
 import (
 	"bytes"
 	"unicode"
+	"unicode/utf8"
 )
 
 // tlpTag reads a tag as "tlp:amber"; false for any other.
@@ -58,13 +59,33 @@ func withoutAttackID(value []byte) []byte {
 	return value
 }
 
-// line is string for text out of a feed of objects, as oneLine makes it.
+// line is string for text out of a feed, as oneLine makes it.
 func (w *words) line(text []byte) string { return w.string(oneLine(text)) }
 
+// short is line for a word, as the name of a family, cut where it is longer than
+// any of them is.
+func (w *words) short(text []byte) string {
+	if len(text) <= maxWord && plain(text) {
+		return w.string(text)
+	}
+	return w.string(cut(bytes.ToValidUTF8(oneLine(text), []byte("\uFFFD")), maxWord))
+}
+
+// cut is what of a text in UTF-8 has room, in whole characters.
+func cut(text []byte, room int) []byte {
+	if len(text) <= room {
+		return text
+	}
+	for room > 0 && !utf8.RuneStart(text[room]) {
+		room--
+	}
+	return text[:room]
+}
+
 // oneLine makes a blank of each line end and other control character, which
-// JSON may have within a text.
+// JSON and quoted cells may have within a text.
 func oneLine(text []byte) []byte {
-	if bytes.IndexFunc(text, unicode.IsControl) < 0 {
+	if plain(text) || bytes.IndexFunc(text, unicode.IsControl) < 0 {
 		return text
 	}
 	return bytes.Map(func(r rune) rune {

@@ -36,6 +36,8 @@ func threatFoxColumn(name []byte) (feedColumn, bool) {
 		return feedConfidence, true
 	case "reference":
 		return feedReference, true
+	case "is_compromised":
+		return feedCompromised, true
 	}
 	return 0, false
 }
@@ -53,6 +55,7 @@ func fillThreatFox(f *feed, ind *Indicator) (feedColumn, problem) {
 		return feedValue, p
 	}
 	e.fill(ind, f.scope)
+	ind.Doubtful = bytes.EqualFold(f.cells[feedCompromised], []byte("true")) || string(f.cells[feedCompromised]) == "1"
 	if ind.Confidence, p = readConfidence(f.cells[feedConfidence]); p.is() {
 		return feedConfidence, p
 	}

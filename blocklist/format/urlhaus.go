@@ -32,6 +32,8 @@ func urlhausColumn(name []byte) (feedColumn, bool) {
 		return feedTags, true
 	case "urlhaus_link", "urlhaus_reference":
 		return feedReference, true
+	case "blacklists": // of others, in the API's answers alone
+		return feedCompromised, true
 	}
 	return 0, false
 }
@@ -43,6 +45,7 @@ func fillURLhaus(f *feed, ind *Indicator) (feedColumn, problem) {
 	}
 	e.fill(ind, f.scope)
 	ind.Family = f.urlhausFamily()
+	ind.Doubtful = bytes.Contains(f.cells[feedCompromised], []byte("abused_legit_")) // as Spamhaus' DBL says it
 	// Each row has a reference of its own, so that no copy is worth keeping.
 	if text := f.cells[feedReference]; len(text) <= maxReference {
 		ind.Reference = strings.ToValidUTF8(string(oneLine(text)), "\uFFFD")

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"math"
@@ -25,13 +26,14 @@ var suffixRules string
 var platformNames string
 
 // version is part of the digest: raise it when Judge decides otherwise.
-const version = "guard 1"
+const version = "guard 2"
 
 // builder collects what is protected, the stronger sources first.
 type builder struct {
 	sources  []source
 	names    *names
 	trees    *trees
+	arpa     sourceID
 	prefixes *prefixes
 	sum      hash.Hash
 }
@@ -39,10 +41,9 @@ type builder struct {
 func build(o Options) (*builder, error) {
 	b := &builder{names: newNames(), trees: newTrees(), prefixes: newPrefixes(), sum: sha256.New()}
 	fmt.Fprintf(b.sum, "%s\nsuffixes %t\nplatforms %t\n", version, o.PublicSuffixes, o.Platforms)
-	for _, path := range o.Files {
-		if err := b.file(path, source{Refuse, Protected, "protected", path}); err != nil {
-			return nil, err
-		}
+	var failed error
+	for i, path := range o.Files {
+		failed = errors.Join(failed, b.file(fmt.Sprintf("guard.files[%d]", i), path, source{Refuse, Protected, "protected", path}))
 	}
 	if o.PublicSuffixes {
 		b.sum.Write([]byte(suffixRules))
@@ -56,10 +57,11 @@ func build(o Options) (*builder, error) {
 			return nil, err
 		}
 	}
-	for _, path := range o.Hold {
-		if err := b.file(path, source{Hold, Popular, "a popular name", path}); err != nil {
-			return nil, err
-		}
+	for i, path := range o.Hold {
+		failed = errors.Join(failed, b.file(fmt.Sprintf("guard.hold[%d]", i), path, source{Hold, Popular, "a popular name", path}))
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	b.trees.seal()
 	return b, nil
@@ -76,8 +78,16 @@ func (b *builder) add(s source) sourceID {
 // limits bounds one file. A million popular names are 20 MiB.
 func limits() feed.Limits { return feed.Limits{File: 128 << 20, Text: 512 << 20} }
 
-// file reads an operator's file.
-func (b *builder) file(path string, s source) error {
+// file reads an operator's file, which the configuration names at key. Each line
+// of the error is one fault.
+func (b *builder) file(key, path string, s source) error {
+	if err := b.read(path, s); err != nil {
+		return &keyError{key, err}
+	}
+	return nil
+}
+
+func (b *builder) read(path string, s source) error {
 	if len(b.sources) > math.MaxUint16-100 {
 		return fmt.Errorf("%s: one file to protect too many, expected at most %d: put several together", path, math.MaxUint16/2)
 	}

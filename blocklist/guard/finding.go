@@ -30,10 +30,11 @@ type Kind string
 const (
 	PublicSuffix Kind = "public-suffix" // every customer of a registry or hoster
 	Platform     Kind = "platform"      // every user of a shared service
+	Essential    Kind = "essential"     // what the DNS, certificates, updates and clocks need
 	Protected    Kind = "protected"     // what the operator's own files name
 	Popular      Kind = "popular"       // what many people use
 	Special      Kind = "special-use"   // addresses that mean another machine to everyone
-	Wide         Kind = "wide"          // a good part of the Internet
+	Wide         Kind = "wide"          // a good part of the Internet, or of the clients
 )
 
 // Finding is the judgement of one entry. Its zero value accepts.

@@ -14,7 +14,8 @@ import (
 type Options struct {
 	// PublicSuffixes protects the public suffixes, of registries and of hosters.
 	PublicSuffixes bool
-	// Platforms protects the shared platforms that are built in.
+	// Platforms protects what is built in: shared platforms, and the names that
+	// the DNS itself, certificates, updates and clocks need.
 	Platforms bool
 	// Files name what is protected beyond that. A line is a name (entries that are
 	// it, or cover it from above, are refused), "*.name" (those below it too),
@@ -34,11 +35,14 @@ type Guard struct {
 	sources  []source
 	names    *names
 	trees    *trees
+	arpa     sourceID // of the names in arpa that the DNS needs; 0: not protected
 	prefixes *prefixes
 	digest   string
 }
 
-// Open reads all files. An error names the file and, for a bad line, the line.
+// Open reads all files. An error has a line for each fault, with the key of the
+// configuration, the file and, for a bad line, the line; of many bad lines of one
+// file the first.
 func Open(o Options) (*Guard, error) {
 	b, err := build(o)
 	if err != nil {
@@ -49,6 +53,7 @@ func Open(o Options) (*Guard, error) {
 		sources:  b.sources,
 		names:    b.names,
 		trees:    b.trees,
+		arpa:     b.arpa,
 		prefixes: b.prefixes,
 		digest:   b.digest(),
 	}
@@ -63,11 +68,13 @@ func Open(o Options) (*Guard, error) {
 // names of its files, what is built in. Two guards of one digest judge alike.
 func (g *Guard) Digest() string { return g.digest }
 
-// Judge says whether the entry may block. Entries that block nothing (PASSTHRU)
-// and client addresses are not judged. It allocates nothing where it accepts,
-// and keeps nothing of i.
+// Judge says whether the entry may block. What blocks nothing (PASSTHRU) is not
+// judged, but for clients: a PASSTHRU for many of them switches the policy off.
+// It allocates nothing where it accepts, and keeps nothing of i.
 func (g *Guard) Judge(i *format.Indicator) Finding {
 	switch {
+	case i.Trigger == format.ClientIP:
+		return judgeClients(i.Prefix)
 	case i.Action == format.PassThru:
 		return Finding{}
 	case i.Trigger == format.ResponseIP:

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -152,60 +154,147 @@ func TestNamesFromURLs(t *testing.T) {
 }
 
 func TestPrefixes(t *testing.T) {
+	const line, rule = false, true
 	g := protected(t)
 	for _, test := range []struct {
 		prefix string
-		action format.Action
+		policy bool
 		want   Outcome
 		kind   Kind
 	}{
-		{"198.51.100.1/32", format.Unstated, Accept, ""}, // documentation is nobody's
-		{"8.8.8.0/24", format.Unstated, Accept, ""},
-		{"2001:db8::2/128", format.Unstated, Accept, ""},
+		{"198.51.100.1/32", line, Accept, ""}, // documentation is nobody's
+		{"8.8.8.0/24", line, Accept, ""},
+		{"2001:db8::2/128", line, Accept, ""},
 
-		{"10.1.2.3/32", format.Unstated, Refuse, Special},
-		{"10.1.2.3/32", format.NXDomain, Refuse, Special},
-		{"10.0.0.0/8", format.Unstated, Refuse, Special},
-		{"10.0.0.0/8", format.NoData, Accept, ""}, // rebinding protection
-		{"10.0.0.0/9", format.NoData, Refuse, Special},
-		{"fc00::/7", format.NXDomain, Accept, ""},
-		{"fd00::/8", format.NXDomain, Refuse, Wide},
-		{"172.0.0.0/8", format.Unstated, Refuse, Special},
-		{"192.168.1.0/24", format.Unstated, Refuse, Special},
-		{"100.64.3.4/32", format.Unstated, Refuse, Special},
-		{"127.0.0.1/32", format.Unstated, Refuse, Special},
-		{"0.0.0.0/32", format.Unstated, Refuse, Special},
-		{"169.254.169.254/32", format.Unstated, Refuse, Special},
-		{"224.0.0.251/32", format.Unstated, Refuse, Special},
-		{"255.255.255.255/32", format.Unstated, Refuse, Special},
-		{"::1/128", format.Unstated, Refuse, Special},
-		{"::/128", format.Sinkhole, Accept, ""},
-		{"fe80::1/128", format.Unstated, Refuse, Special},
-		{"64:ff9b::c633:6401/128", format.Unstated, Refuse, Special},
+		{"10.1.2.3/32", line, Refuse, Special},
+		{"10.1.2.3/32", rule, Refuse, Special},
+		{"10.0.0.0/8", line, Refuse, Special},
+		{"10.0.0.0/8", rule, Accept, ""}, // rebinding protection
+		{"10.0.0.0/9", rule, Refuse, Special},
+		{"fc00::/7", rule, Accept, ""},
+		{"fd00::/8", rule, Refuse, Special},
+		{"172.16.0.0/11", line, Refuse, Wide},
+		{"100.64.0.0/9", rule, Refuse, Wide},
+		{"192.160.0.0/12", rule, Refuse, Special},
+		{"192.168.1.0/24", line, Refuse, Special},
+		{"100.64.3.4/32", line, Refuse, Special},
+		{"127.0.0.1/32", line, Refuse, Special},
+		{"0.0.0.0/32", line, Refuse, Special},
+		{"169.254.169.254/32", line, Refuse, Special},
+		{"224.0.0.251/32", line, Refuse, Special},
+		{"255.255.255.255/32", line, Refuse, Special},
+		{"::1/128", line, Refuse, Special},
+		{"::/128", rule, Accept, ""},
+		{"fe80::1/128", line, Refuse, Special},
+		{"64:ff9b::c633:6401/128", line, Refuse, Special},
 
-		{"0.0.0.0/0", format.NXDomain, Refuse, Wide},
-		{"8.0.0.0/7", format.Unstated, Refuse, Wide},
-		{"8.0.0.0/8", format.Unstated, Accept, ""},
-		{"2a00::/18", format.Unstated, Refuse, Wide},
-		{"2a00::/19", format.Unstated, Accept, ""},
+		{"0.0.0.0/0", rule, Refuse, Wide},
+		{"104.0.0.0/8", rule, Refuse, Wide},
+		{"104.0.0.0/11", line, Refuse, Wide},
+		{"104.0.0.0/12", line, Accept, ""},
+		{"2a00::/28", rule, Refuse, Wide},
+		{"2a00::/29", line, Accept, ""},
 
-		{"192.0.2.7/32", format.Unstated, Refuse, Protected},
-		{"192.0.2.0/24", format.Unstated, Refuse, Protected},
-		{"192.0.0.0/16", format.Unstated, Refuse, Special}, // 192.0.0.0/24
-		{"2001:db8::/32", format.Unstated, Refuse, Protected},
-		{"203.0.113.7/32", format.Unstated, Hold, Popular},
-		{"203.0.112.0/20", format.Unstated, Hold, Popular},
-		{"203.0.113.8/32", format.Unstated, Accept, ""},
+		{"192.0.2.7/32", line, Refuse, Protected},
+		{"192.0.2.0/24", line, Refuse, Protected},
+		{"192.0.0.0/16", line, Refuse, Special}, // 192.0.0.0/24
+		{"2001:db8::/32", line, Refuse, Protected},
+		{"203.0.113.7/32", line, Hold, Popular},
+		{"203.0.112.0/20", line, Hold, Popular},
+		{"203.0.113.8/32", line, Accept, ""},
 	} {
-		i := &format.Indicator{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix(test.prefix), Action: test.action}
+		i := &format.Indicator{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix(test.prefix), Action: format.NXDomain, Policy: test.policy}
 		got := g.Judge(i)
 		if got.Outcome != test.want || got.Kind != test.kind {
-			t.Errorf("%s %v: got %v %q (%s), want %v %q", test.prefix, test.action, got.Outcome, got.Kind, got.Reason, test.want, test.kind)
+			t.Errorf("%s (rule of a zone: %t): got %v %q (%s), want %v %q", test.prefix, test.policy, got.Outcome, got.Kind, got.Reason, test.want, test.kind)
 		}
-		i.Trigger = format.ClientIP
-		if got := g.Judge(i); got != (Finding{}) {
-			t.Errorf("%s as a client: got %v, want it accepted", test.prefix, got)
+	}
+}
+
+// One entry must not decide for half of the clients, nor let them off.
+func TestClients(t *testing.T) {
+	g := protected(t)
+	for prefix, want := range map[string]Outcome{
+		"0.0.0.0/1": Refuse, "0.0.0.0/0": Refuse, "10.0.0.0/8": Refuse, "198.50.0.0/15": Refuse, "198.51.0.0/16": Accept, "10.1.0.0/16": Accept,
+		"192.0.2.7/32": Accept, "::/0": Refuse, "fc00::/7": Refuse, "2001:db8::/31": Refuse, "2001:db8::/32": Accept, "2001:db8::1/128": Accept,
+	} {
+		for _, action := range []format.Action{format.NXDomain, format.Drop, format.PassThru, format.Log, format.LocalData} {
+			i := &format.Indicator{Trigger: format.ClientIP, Prefix: netip.MustParsePrefix(prefix), Action: action, Policy: true}
+			got := g.Judge(i)
+			if got.Outcome != want || want == Refuse && got.Kind != Wide || want == Accept && got != (Finding{}) {
+				t.Errorf("%s, %v: got %+v, want %v", prefix, action, got, want)
+			}
+			approved, err := NewOverrides([]string{Entry(i)})
+			if err != nil || !approved.Has(i) {
+				t.Errorf("%s cannot be approved: %v", prefix, err)
+			}
 		}
+	}
+}
+
+// What everybody's machines need, and what of arpa can be an indicator.
+func TestEssentialNames(t *testing.T) {
+	const line, rule = false, true
+	g := protected(t)
+	for _, test := range []struct {
+		name   string
+		policy bool
+		want   Outcome
+		kind   Kind
+	}{
+		{"root-servers.net", line, Refuse, Essential},
+		{"a.root-servers.net", line, Refuse, Essential},
+		{"gtld-servers.net", rule, Refuse, Essential},
+		{"use-application-dns.net", line, Refuse, Essential},
+		{"letsencrypt.org", line, Refuse, Essential},
+		{"acme-v02.api.letsencrypt.org", line, Refuse, Essential},
+		{"community.letsencrypt.org", line, Accept, ""},
+		{"r3.o.lencr.org", line, Refuse, Essential},
+		{"ocsp.digicert.com", line, Refuse, Essential},
+		{"digicert.com", line, Refuse, Essential},
+		{"windowsupdate.com", line, Refuse, Essential},
+		{"ctldl.windowsupdate.com", line, Refuse, Essential},
+		{"evil-windowsupdate.com", line, Accept, ""},
+		{"time.windows.com", line, Refuse, Essential},
+		{"windows.com", line, Refuse, Essential}, // above it
+		{"pool.ntp.org", line, Refuse, Essential},
+		{"2.debian.pool.ntp.org", line, Refuse, Essential},
+		{"captive.apple.com", line, Refuse, Essential},
+
+		{"arpa", line, Refuse, PublicSuffix},
+		{"in-addr.arpa", line, Refuse, PublicSuffix},
+		{"10.in-addr.arpa", line, Refuse, Essential},
+		{"10.in-addr.arpa", rule, Accept, ""}, // answered at home (RFC 6303)
+		{"8.in-addr.arpa", rule, Refuse, Essential},
+		{"51.198.in-addr.arpa", line, Refuse, Essential},
+		{"100.51.198.in-addr.arpa", line, Accept, ""},
+		{"1.168.192.in-addr.arpa", line, Refuse, Essential},
+		{"1.168.192.in-addr.arpa", rule, Accept, ""},
+		{"7.100.51.198.in-addr.arpa", line, Accept, ""},
+		{"mail.7.100.51.198.in-addr.arpa", line, Accept, ""},
+		{"256.51.198.in-addr.arpa", line, Refuse, Essential},
+		{"1.0.0.2.ip6.arpa", line, Refuse, Essential},
+		{"8.b.d.0.1.0.0.2.ip6.arpa", line, Refuse, Essential},
+		{"0.c.3.0.8.b.d.0.1.0.0.2.ip6.arpa", line, Accept, ""},
+		{"phishing.0.c.3.0.8.b.d.0.1.0.0.2.ip6.arpa", line, Accept, ""},
+		{"0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa", line, Refuse, Essential},
+		{"g.c.3.0.8.b.d.0.1.0.0.2.ip6.arpa", line, Refuse, Essential},
+		{"ipv4only.arpa", line, Refuse, Essential},
+		{"resolver.arpa", rule, Refuse, Essential},
+		{"router.home.arpa", line, Refuse, Essential},
+		{"a.in-addr-servers.arpa", line, Refuse, Essential},
+		{"arpa.example", line, Accept, ""},
+		{`10.in-addr\004arpa`, line, Accept, ""}, // no label arpa
+		{`10.x\004arpa.example`, line, Accept, ""},
+		{`a.10\004arpa`, line, Accept, ""},
+	} {
+		i := &format.Indicator{Name: wire(t, test.name), Scope: format.Subtree, Action: format.NXDomain, Policy: test.policy}
+		if got := g.Judge(i); got.Outcome != test.want || got.Kind != test.kind {
+			t.Errorf("%s (rule of a zone: %t): got %v %q (%s), want %v %q", test.name, test.policy, got.Outcome, got.Kind, got.Reason, test.want, test.kind)
+		}
+	}
+	if got := open(t, Options{}).Judge(&format.Indicator{Name: wire(t, "10.in-addr.arpa"), Scope: format.Subtree}); got != (Finding{}) {
+		t.Errorf("without what is built in: %+v, want it accepted", got)
 	}
 }
 
@@ -219,19 +308,27 @@ func TestReasons(t *testing.T) {
 	fromURL := name("news.example", format.Exact)
 	fromURL.FromURL = true
 	for want, i := range map[string]*format.Indicator{
-		"co.uk is a public suffix; list the full names below it that are meant":                                                                                              name("co.uk", format.Exact),
-		"at.ply.gg is above public suffixes (a wildcard rule); list the full names below it that are meant":                                                                  name("at.ply.gg", format.Subtree),
-		"*.akershus.no stands above nes.akershus.no, a public suffix, and would block it; list the full names that are meant":                                                name("akershus.no", format.Below),
-		"zip2 is a whole top-level domain; list the full names below it that are meant, or approve the entry":                                                                name("zip2", format.Exact),
-		"tr.im is a shared platform (URL shorteners); list the full names below it that are meant":                                                                           name("tr.im", format.Exact),
+		"co.uk is a public suffix; list the full names below it that are meant, or approve the entry":                                                                        name("co.uk", format.Exact),
+		"at.ply.gg is above public suffixes (a wildcard rule); list the full names below it that are meant, or approve the entry":                                            name("at.ply.gg", format.Subtree),
+		"*.akershus.no stands above nes.akershus.no, a public suffix, and would block it; list the full names below it that are meant, or approve the entry":                 name("akershus.no", format.Below),
+		"zip2 is a single label, which would block a whole top-level domain; list the full names below it that are meant, or approve the entry":                              name("zip2", format.Exact),
+		"tr.im is a shared platform (URL shorteners); list the full names below it that are meant, or approve the entry":                                                     name("tr.im", format.Exact),
 		"mooo.com is used by many (dynamic DNS); approve the entry if it is meant":                                                                                           name("mooo.com", format.Subtree),
 		"corp.example is protected (" + own + ":2); take it out of that file or approve the entry if it is meant":                                                            name("corp.example", format.Exact),
 		"a.corp.example stands below corp.example, protected (" + own + ":2) together with all names below it; take it out of that file or approve the entry if it is meant": name("a.corp.example", format.Exact),
 		"news.example is a popular name (" + popular + ":1); approve the entry if it is meant":                                                                               name("news.example", format.Exact),
-		"news.example is a popular name (" + popular + ":1), and the entry is a URL of which only the path is bad":                                                           fromURL,
+		"news.example is a popular name (" + popular + ":1), and the entry is a URL of which only the path is bad; approve the entry if it is meant":                         fromURL,
 		"192.0.2.1 overlaps 192.0.2.0/24, protected (" + own + ":3); take it out of that file or approve the entry if it is meant": {
 			Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.0.2.1/32")},
-		"10.1.2.3/32 is in 10.0.0.0/8, private (RFC 1918): it says nothing about malware; protection against rebinding is written as an RPZ rule for the whole block": {
+		"root-servers.net is essential to everybody (servers and signals of the DNS); approve the entry if it is meant":                                                name("root-servers.net", format.Exact),
+		"8.in-addr.arpa is in arpa, which the DNS itself needs, and stands for more than the names of a public /24 or, of IPv6, /48; approve the entry if it is meant": name("8.in-addr.arpa", format.Subtree),
+		"104.0.0.0/8 is shorter than /12 and would block a good part of the Internet; list the networks that are meant, or approve the entry": {
+			Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("104.0.0.0/8")},
+		"0.0.0.0/1 is shorter than /16 and would decide for all clients in it; list the networks that are meant, or approve the entry": {
+			Trigger: format.ClientIP, Prefix: netip.MustParsePrefix("0.0.0.0/1")},
+		"192.160.0.0/12 contains 192.168.0.0/16, private (RFC 1918), which says nothing about malware; protection against rebinding is an RPZ rule for the whole block; approve the entry if it is meant": {
+			Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("192.160.0.0/12")},
+		"10.1.2.3/32 is in 10.0.0.0/8, private (RFC 1918), which says nothing about malware; protection against rebinding is an RPZ rule for the whole block; approve the entry if it is meant": {
 			Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("10.1.2.3/32")},
 	} {
 		if got := g.Judge(i).Reason; got != want {
@@ -286,6 +383,7 @@ func TestBadFiles(t *testing.T) {
 		"*\n":                                   `:1: found "*", expected a name, *.name, an address or a prefix on each line`,
 		"https://a.example/\n":                  `:1: found "https://a.example/", expected a name, *.name, an address or a prefix on each line`,
 		"\n\na..example\n":                      `:3: found "a..example", an empty label, expected one dot between labels; expected a name, *.name, an address or a prefix on each line`,
+		"17,\n":                                 `:1: found a rank without a name, expected a name, *.name, an address or a prefix on each line`,
 		".\n":                                   `:1: found the root, which everything is below; expected a name, *.name, an address or a prefix on each line`,
 		"<html>\n":                              `:1: found "<html>", expected a name, *.name, an address or a prefix on each line`,
 		strings.Repeat("a", 70<<10):             `:1: a line of more than 65536 octets, expected one name, address or prefix a line: is this another file?`,
@@ -293,15 +391,38 @@ func TestBadFiles(t *testing.T) {
 		"\x1f\x8b\x08":                          `: ends in the middle of its compressed data, expected a whole file: copy or download it again (unexpected EOF)`,
 	} {
 		path := write(t, "bad.txt", text)
-		for _, o := range []Options{{Files: []string{path}}, {Hold: []string{path}}} {
-			if _, err := Open(o); err == nil || err.Error() != path+want {
-				t.Errorf("%.40q: got  %v\nwant %s", text, err, path+want)
+		for key, o := range map[string]Options{"guard.files[0]: ": {Files: []string{path}}, "guard.hold[0]: ": {Hold: []string{path}}} {
+			if _, err := Open(o); err == nil || err.Error() != key+path+want {
+				t.Errorf("%.40q: got  %v\nwant %s", text, err, key+path+want)
 			}
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "missing.txt")
-	if _, err := Open(Options{Hold: []string{missing}}); err == nil || !strings.HasPrefix(err.Error(), missing+": ") {
-		t.Errorf("got %v, want an error that begins with the file", err)
+	if _, err := Open(Options{Hold: []string{missing}}); err == nil || !strings.HasPrefix(err.Error(), "guard.hold[0]: "+missing+": ") || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want an error that begins with the key and the file", err)
+	}
+}
+
+// TestAllBadLines are told, so that one run is enough to mend a file; of a file
+// that is another altogether only the first.
+func TestAllBadLines(t *testing.T) {
+	few := write(t, "few.txt", "a.example\nb example\nc.example\nd example\n")
+	many := write(t, "many.txt", strings.Repeat("no name\n", maxFaults+5))
+	_, err := Open(Options{Files: []string{write(t, "good.txt", "a.example\n"), few}, Hold: []string{many}})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 2+maxFaults+1 {
+		t.Fatalf("%d lines:\n%v", len(lines), err)
+	}
+	for i, want := range map[int]string{
+		0: "guard.files[1]: " + few + ":2: found \"b example\", ", 1: "guard.files[1]: " + few + ":4: found \"d example\", ",
+		2: "guard.hold[0]: " + many + ":1: ", len(lines) - 1: "guard.hold[0]: " + many + ": and 5 more lines",
+	} {
+		if !strings.HasPrefix(lines[i], want) {
+			t.Errorf("line %d: %s\nwant %s", i, lines[i], want)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ const (
 	above                 // it stands above it and covers it
 	below                 // it stands below a name protected with all below it
 	host                  // it is the host of a URL on it
+	in                    // it is a part of arpa that stands for too much
 )
 
 // meeting is an entry that meets something protected.
@@ -45,6 +46,9 @@ func (g *Guard) judgeName(i *format.Indicator) Finding {
 		if e := g.names.find(name); e != nil {
 			met.stronger(meeting{e.self, host, name})
 		}
+	}
+	if g.isEssentialArpa(i) {
+		met.stronger(meeting{mark{source: g.arpa}, in, i.Name})
 	}
 	root := len(i.Name) == 1
 	switch {

@@ -12,12 +12,12 @@ import (
 const maxLine = 64 << 10
 
 // eachLine hands out the lines of a text, without white space around them. The
-// error of visit comes back with file and line before it; that of r says where
-// it happened itself.
+// errors of visit come back with file and line before each, and end nothing; that
+// of r says where it happened itself.
 func eachLine(path string, r io.Reader, visit func(line uint32, text []byte) error) error {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(make([]byte, 0, maxLine), maxLine)
-	line := uint32(0)
+	line, bad := uint32(0), faults{path: path}
 	for scanner.Scan() {
 		text := scanner.Bytes()
 		if line == 0 {
@@ -25,13 +25,12 @@ func eachLine(path string, r io.Reader, visit func(line uint32, text []byte) err
 		}
 		line++
 		if err := visit(line, bytes.TrimSpace(text)); err != nil {
-			return fmt.Errorf("%s:%d: %w", path, line, err)
+			bad.add(line, err)
 		}
 	}
-	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("%s:%d: a line of more than %d octets, expected one name, address or prefix a line: is this another file?", path, line+1, maxLine)
-	} else if err != nil {
-		return err
+	err := scanner.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		err = fmt.Errorf("%s:%d: a line of more than %d octets, expected one name, address or prefix a line: is this another file?", path, line+1, maxLine)
 	}
-	return nil
+	return bad.err(err)
 }

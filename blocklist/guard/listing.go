@@ -68,6 +68,9 @@ func unranked(text []byte) []byte {
 }
 
 func (l *listing) protect(m mark, text []byte) error {
+	if len(text) == 0 {
+		return errors.New("found a rank without a name, " + expectedLine)
+	}
 	if bytes.ContainsAny(text, "/:") {
 		p, err := parsePrefix(string(text))
 		if err == nil {
@@ -100,12 +103,12 @@ func (l *listing) protect(m mark, text []byte) error {
 // wire is the wire form of a name, valid until the next call.
 func (l *listing) wire(text []byte) (wire []byte, err error) {
 	if bytes.ContainsAny(text, "*,\"'=|^<>()[]{}@ \t") {
-		return nil, fmt.Errorf("found %q, %s", text, expectedLine)
+		return nil, fmt.Errorf("found %.100q, %s", text, expectedLine)
 	}
 	l.scratch, err = format.Name(l.scratch[:0], string(text))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("found %q, %w; %s", text, err, expectedLine)
+		return nil, fmt.Errorf("found %.100q, %w; %s", text, err, expectedLine)
 	case len(l.scratch) == 1:
 		return nil, errors.New("found the root, which everything is below; " + expectedLine)
 	}
@@ -122,7 +125,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	switch {
 	case err != nil || p.Addr().Is4In6():
-		return netip.Prefix{}, fmt.Errorf("found %q, %s", text, expectedLine)
+		return netip.Prefix{}, fmt.Errorf("found %.100q, %s", text, expectedLine)
 	case p != p.Masked():
 		return netip.Prefix{}, fmt.Errorf("found %s with bits set beyond its length, expected %s for the network or %s for the one address", text, p.Masked(), p.Addr())
 	}

@@ -203,6 +203,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("// ===BEGIN ICANN DOMAINS===\n*.ck\n!www.ck\ncom\nпример.рф\n// ===END ICANN DOMAINS===\n"))
 	f.Add([]byte("\xef\xbb\xbf<html><head>\n"))
 	f.Add([]byte("10.0.0.1/8\n"))
+	f.Add([]byte("17,\n"))
 	f.Add([]byte(strings.Repeat("a.", 200)))
 	f.Add([]byte("\x28\xb5\x2f\xfd\x04"))
 	path := filepath.Join(f.TempDir(), "guard.txt")
@@ -216,8 +217,15 @@ func FuzzOpen(f *testing.F) {
 		}
 		g, err := Open(Options{Files: []string{path}, Hold: []string{path}})
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), path+":") || strings.ContainsAny(err.Error(), "\n\r\x1b") {
-				t.Fatalf("%q does not begin with the file", err)
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) > 2*(maxFaults+2) {
+				t.Fatalf("%d lines", len(lines))
+			}
+			for _, line := range lines {
+				_, rest, _ := strings.Cut(line, "]: ")
+				if !strings.HasPrefix(line, "guard.") || !strings.HasPrefix(rest, path+":") || len(line) > 4096 || strings.ContainsAny(line, "\r\x1b") {
+					t.Fatalf("%q does not begin with key and file, or shows too much", line)
+				}
 			}
 			return
 		}

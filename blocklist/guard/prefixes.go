@@ -3,17 +3,23 @@ package guard
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"sinkhole/blocklist/format"
 
 	"github.com/gaissmai/bart"
 )
 
-// The widest prefixes that an entry may have. The largest networks of one
-// holder have these lengths; shorter ones are what registries are given.
+// The widest prefixes that an entry may have without an operator's approval.
+// Addresses in answers: lists of networks that only criminals use have them up to
+// this (Spamhaus DROP: all but one of 683 in 2015; DROPv6: /29, which RIPE gives a
+// member unasked), and a digit lost ("/2" of "/24") is shorter.
+// Addresses of clients: one entry is to decide for one network of them at most.
 const (
-	widestIPv4 = 8
-	widestIPv6 = 19
+	widestIPv4       = 12
+	widestIPv6       = 29
+	widestClientIPv4 = 16
+	widestClientIPv6 = 32
 )
 
 // prefixes are protected addresses, each with the place that names it.
@@ -65,23 +71,51 @@ func specialBlocks() []specialBlock {
 	}
 }
 
+// SpecialUse are the special-use blocks, in order.
+func SpecialUse() []netip.Prefix {
+	var all []netip.Prefix
+	for _, block := range specialBlocks() {
+		all = append(all, netip.MustParsePrefix(block.prefix))
+	}
+	slices.SortFunc(all, netip.Prefix.Compare)
+	return all
+}
+
+// widest is the one of two lengths that holds for a prefix.
+func widest(p netip.Prefix, ipv4, ipv6 int) int {
+	if p.Addr().Is4() {
+		return ipv4
+	}
+	return ipv6
+}
+
+func judgeClients(p netip.Prefix) Finding {
+	widest := widest(p, widestClientIPv4, widestClientIPv6)
+	if !p.IsValid() || p.Bits() >= widest {
+		return Finding{}
+	}
+	return Finding{Refuse, Wide, fmt.Sprintf("%s is shorter than /%d and would decide for all clients in it; list the networks that are meant, or approve the entry", p, widest)}
+}
+
 func (g *Guard) judgePrefix(i *format.Indicator) Finding {
 	p := i.Prefix
+	if !p.IsValid() {
+		return Finding{}
+	}
 	special := g.prefixes.special.OverlapsPrefix(p)
-	if special && isPolicy(i) {
-		if _, whole := g.prefixes.special.Get(p); whole {
+	if special {
+		// A rule for such a block as a whole is meant: protection against DNS
+		// rebinding is written so.
+		if _, whole := g.prefixes.special.Get(p); whole && i.Policy {
 			return Finding{}
 		}
+		if _, within := g.prefixes.special.LookupPrefix(p); within {
+			return g.specialFinding(p)
+		}
 	}
-	widest := widestIPv6
-	if p.Addr().Is4() {
-		widest = widestIPv4
-	}
-	switch {
-	case !p.IsValid():
-		return Finding{}
+	switch widest := widest(p, widestIPv4, widestIPv6); {
 	case p.Bits() < widest:
-		return Finding{Refuse, Wide, fmt.Sprintf("%s is shorter than /%d and would block a good part of the Internet; list the networks that are meant", p, widest)}
+		return Finding{Refuse, Wide, fmt.Sprintf("%s is shorter than /%d and would block a good part of the Internet; list the networks that are meant, or approve the entry", p, widest)}
 	case special:
 		return g.specialFinding(p)
 	case g.prefixes.refuse.OverlapsPrefix(p):
@@ -92,15 +126,17 @@ func (g *Guard) judgePrefix(i *format.Indicator) Finding {
 	return Finding{}
 }
 
-// isPolicy tells a rule that somebody wrote with an action, as every RPZ rule,
-// from the line of a list of bad addresses. A rule for a special-use block as a
-// whole is then meant: protection against DNS rebinding is written so.
-func isPolicy(i *format.Indicator) bool { return i.Action != format.Unstated }
-
 func (g *Guard) specialFinding(p netip.Prefix) Finding {
 	block, what := overlapping(&g.prefixes.special, p)
-	return Finding{Refuse, Special, fmt.Sprintf("%s is in %s, %s: it says nothing about malware; "+
-		"protection against rebinding is written as an RPZ rule for the whole block", p, block, what)}
+	found := fmt.Sprintf("%s is in %s, %s", p, block, what)
+	switch {
+	case block == p:
+		found = fmt.Sprintf("%s is %s", p, what)
+	case p.Bits() < block.Bits():
+		found = fmt.Sprintf("%s contains %s, %s", p, block, what)
+	}
+	return Finding{Refuse, Special, found + ", which says nothing about malware; " +
+		"protection against rebinding is an RPZ rule for the whole block" + orApprove}
 }
 
 func (g *Guard) overlapFinding(i *format.Indicator, t *bart.Table[mark]) Finding {
@@ -110,7 +146,7 @@ func (g *Guard) overlapFinding(i *format.Indicator, t *bart.Table[mark]) Finding
 	if prefix != i.Prefix {
 		found = fmt.Sprintf("%s overlaps %s, %s (%s:%d)", Entry(i), prefix, s.what, s.file, m.line)
 	}
-	return Finding{s.outcome, s.kind, found + advice(s, same)}
+	return Finding{s.outcome, s.kind, found + advice(s)}
 }
 
 // overlapping is the longest prefix of t around p, or else the first within it.

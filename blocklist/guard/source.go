@@ -41,34 +41,40 @@ func (g *Guard) finding(i *format.Indicator, met meeting) Finding {
 		found = fmt.Sprintf("%s stands below %s, %s together with all names below it", entry, name, what)
 	case host:
 		found = fmt.Sprintf("%s belongs to %s, %s", entry, name, what)
+	case in:
+		found = fmt.Sprintf("%s is %s, and stands for more than the names of a public /%d or, of IPv6, /%d", entry, what, widestReverseIPv4, widestReverseIPv6)
 	}
 	if i.FromURL {
 		f.Outcome = Refuse
-		f.Reason = found + ", and the entry is a URL of which only the path is bad"
+		f.Reason = found + ", and the entry is a URL of which only the path is bad" + orApprove
 		return f
 	}
-	f.Reason = found + advice(s, met.relation)
+	f.Reason = found + advice(s)
 	return f
 }
 
-func advice(s source, r relation) string {
+// Each refusal ends in what else can be done: an operator can overrule it.
+const (
+	orApprove = "; approve the entry if it is meant"
+	listNames = "; list the full names below it that are meant, or approve the entry"
+)
+
+func advice(s source) string {
 	switch {
-	case s.outcome == Hold:
-		return "; approve the entry if it is meant"
+	case s.outcome == Hold, s.kind == Essential:
+		return orApprove
 	case s.kind == Protected:
 		return "; take it out of that file or approve the entry if it is meant"
-	case r == above:
-		return "; list the full names that are meant"
 	}
-	return "; list the full names below it that are meant"
+	return listNames
 }
 
 func topLevelFinding(i *format.Indicator) Finding {
-	return Finding{Refuse, PublicSuffix, Entry(i) + " is a whole top-level domain; list the full names below it that are meant, or approve the entry"}
+	return Finding{Refuse, PublicSuffix, Entry(i) + " is a single label, which would block a whole top-level domain" + listNames}
 }
 
 func rootFinding() Finding {
-	return Finding{Refuse, PublicSuffix, "this entry is the root, which covers every name; approve the entry if it is meant"}
+	return Finding{Refuse, PublicSuffix, "this entry is the root, which covers every name" + orApprove}
 }
 
 // Entry is how an operator writes the entry to approve it: a name, "*.name"

@@ -50,7 +50,7 @@ func (s *suffixReader) line(line uint32, text []byte) error {
 	}
 	var err error
 	if s.scratch, err = format.Name(s.scratch[:0], string(name)); err != nil || bytes.IndexByte(name, '*') >= 0 {
-		return fmt.Errorf("found %q, expected a rule of the Public Suffix List", rule)
+		return fmt.Errorf("found %.100q, expected a rule of the Public Suffix List", rule)
 	}
 	return s.names.protect(s.scratch, mark{line, id})
 }

@@ -31,7 +31,7 @@ func newCheck(file *string) *cobra.Command {
 }
 
 func check(c *configs.Config, out, messages io.Writer) error {
-	if err := c.CheckFiles(); err != nil {
+	if err := checkBeside(c); err != nil {
 		return err
 	}
 	lists, err := readLists(c)
@@ -39,20 +39,24 @@ func check(c *configs.Config, out, messages io.Writer) error {
 		return err
 	}
 	for _, w := range deafSinkholes(c) {
-		fmt.Fprintf(messages, "%s (warning)\n", w)
+		say(messages, "%s (warning)\n", w)
+	}
+	for _, w := range lists.GroupWarnings() {
+		line, column := c.Position("groups")
+		say(messages, "%s:%d:%d: %s (warning)\n", c.File(), line, column, w)
 	}
 	faults := 0
 	if len(c.Lists) == 0 {
-		fmt.Fprintf(messages, "no list is configured: nothing is blocked (warning)\n")
+		say(messages, "no list is configured: nothing is blocked (warning)\n")
 	}
 	for _, s := range lists.Status() {
 		if lists.unfetched(s.Name) {
-			fmt.Fprintf(messages, "%slist %s was never fetched: sinkhole serve fetches it (warning)\n", place(c, s.Name), s.Name)
+			say(messages, "%slist %s was never fetched: sinkhole serve fetches it (warning)\n", place(c, s.Name), s.Name)
 			continue
 		}
 		faults += checkList(&s, place(c, s.Name), out, messages)
 		if text := lists.copyText(s.Name); text != "" {
-			fmt.Fprintf(out, "list %s: %s\n", s.Name, text)
+			say(out, "list %s: %s\n", s.Name, text)
 		}
 	}
 	if faults > 0 {
@@ -86,29 +90,29 @@ func checkList(s *blocklist.Status, place string, out, messages io.Writer) (faul
 			kind = "malformed"
 			malformed++
 		}
-		fmt.Fprintf(messages, "%s (%s)\n", &s.Faults[i], kind)
+		say(messages, "%s (%s)\n", &s.Faults[i], kind)
 	}
 	for i := range s.GuardRefused {
-		fmt.Fprintf(messages, "%s (refused: %s)\n", &s.GuardRefused[i], s.GuardRefused[i].Kind)
+		say(messages, "%s (refused: %s)\n", &s.GuardRefused[i], s.GuardRefused[i].Kind)
 	}
 	for i := range s.GuardHeld {
-		fmt.Fprintf(messages, "%s (held: %s)\n", &s.GuardHeld[i], s.GuardHeld[i].Kind)
+		say(messages, "%s (held: %s)\n", &s.GuardHeld[i], s.GuardHeld[i].Kind)
 	}
 	for _, w := range s.Warnings {
-		fmt.Fprintf(messages, "%s (warning)\n", w)
+		say(messages, "%s (warning)\n", w)
 	}
 	if more := s.Malformed - malformed; more > 0 && s.Error == "" {
-		fmt.Fprintf(messages, "list %s: %s more\n", s.Name, plural(more, "malformed line", "malformed lines"))
+		say(messages, "list %s: %s more\n", s.Name, plural(more, "malformed line", "malformed lines"))
 	}
 	if s.Error != "" {
-		fmt.Fprintf(messages, "%slist %s cannot be used: %s\n", place, s.Name, s.Error)
+		say(messages, "%slist %s cannot be used: %s\n", place, s.Name, oneLine(s.Error))
 		return malformed + 1
 	}
 	if s.HeldReason != "" {
-		fmt.Fprintf(messages, "%slist %s would be held: it %s (warning)\n", place, s.Name, s.HeldReason)
+		say(messages, "%slist %s would be held: it %s (warning)\n", place, s.Name, s.HeldReason)
 	}
-	fmt.Fprintf(out, "list %s: %s, %s malformed, %s left out, %s refused, %s held\n", s.Name, plural(s.Entries, "entry", "entries"),
-		count(s.Malformed), count(s.Refused), count(s.Kept), count(s.Held))
+	say(out, "list %s: %s, %s malformed, %s left out, %s refused, %s held\n", s.Name, plural(s.Entries, "entry", "entries"),
+		count(s.Malformed), count(s.LeftOut()), count(s.Kept), count(s.Held))
 	return s.Malformed
 }
 

@@ -18,7 +18,6 @@ import (
 	"golang.org/x/net/netutil"
 
 	"sinkhole/blocklist"
-	"sinkhole/configs"
 )
 
 // control answers the commands that speak to a running server: HTTP over a Unix
@@ -30,17 +29,15 @@ type control struct {
 	log      *zap.Logger
 }
 
-// controlPath is the socket of the server that runs on a configuration. Two
-// servers cannot have one journal, so they cannot meet there either.
-func controlPath(c *configs.Config) string {
-	return filepath.Join(c.Hits.Journal.Path, "sinkhole.sock")
-}
+// controlPath is the socket of the server that has a journal. Two servers cannot
+// have one, so they cannot meet there either.
+func controlPath(journal string) string { return filepath.Join(journal, "sinkhole.sock") }
 
 // maxControl bounds the connections of commands.
 const maxControl = 16
 
 func listenControl(s *server) (*control, error) {
-	c := &control{path: controlPath(s.started), log: s.log}
+	c := &control{path: controlPath(s.started.Hits.Journal.Path), log: s.log}
 	// The journal's lock says that no other server uses this directory: a socket
 	// that stands there is left over.
 	if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -82,6 +79,7 @@ type reloadAnswer struct {
 	Removed    int               `json:"removed"`
 	Took       string            `json:"took"`
 	Failed     map[string]string `json:"failed,omitempty"`
+	Fetching   []string          `json:"fetching,omitempty"` // for the first time
 	Held       map[string]string `json:"held,omitempty"`
 	Changed    []string          `json:"changed,omitempty"`
 	Restart    []string          `json:"restart_needed,omitempty"`
@@ -90,7 +88,7 @@ type reloadAnswer struct {
 func answerOf(u blocklist.Update) reloadAnswer {
 	a := reloadAnswer{
 		Indicators: u.Indicators, Added: u.Added, Removed: u.Removed, Took: u.Took.Round(time.Millisecond).String(),
-		Failed: map[string]string{}, Held: u.Held,
+		Failed: map[string]string{}, Fetching: u.Fetching, Held: u.Held,
 	}
 	for name, err := range u.Failed {
 		a.Failed[name] = err.Error()
@@ -148,11 +146,11 @@ var errNoServer = errors.New("no server answers")
 
 // ask speaks to the server that runs on a configuration, and decodes its answer.
 func ask(file, method, path string, query url.Values, answer any) error {
-	c, err := load(file)
+	journal, err := journalPath(file, os.Stderr)
 	if err != nil {
 		return err
 	}
-	response, err := request(context.Background(), c, method, path, query)
+	response, err := request(context.Background(), journal, method, path, query)
 	if err != nil {
 		return err
 	}
@@ -163,10 +161,10 @@ func ask(file, method, path string, query url.Values, answer any) error {
 	return nil
 }
 
-// request speaks to the server that runs on a configuration. The caller closes
-// the answer's body. What the server refuses is an error.
-func request(ctx context.Context, c *configs.Config, method, path string, query url.Values) (*http.Response, error) {
-	socket := controlPath(c)
+// request speaks to the server that has a journal. The caller closes the answer's
+// body. What the server refuses is an error.
+func request(ctx context.Context, journal, method, path string, query url.Values) (*http.Response, error) {
+	socket := controlPath(journal)
 	client := http.Client{Timeout: controlWait, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (conn net.Conn, err error) {
 			err = atDirectory(socket, func(path string) (err error) {

@@ -271,10 +271,10 @@ func (x *explanation) print(out io.Writer) error {
 	} else if x.Verdict == "allow" {
 		listed = "allowed"
 	}
-	fmt.Fprintf(out, "%s: %s\n", x.Query, listed)
-	fmt.Fprintf(out, "  verdict: %s\n  answer:  %s\n", x.Verdict, x.Answer)
+	say(out, "%s: %s\n", x.Query, listed)
+	say(out, "  verdict: %s\n  answer:  %s\n", x.Verdict, x.Answer)
 	if x.Group != "" {
-		fmt.Fprintf(out, "  group:   %s (%s)\n", x.Group, x.Mode)
+		say(out, "  group:   %s (%s)\n", x.Group, x.Mode)
 	}
 	if len(x.Indicators) > 0 {
 		fmt.Fprintln(out)
@@ -286,7 +286,8 @@ func (x *explanation) print(out io.Writer) error {
 		if i == 0 {
 			fmt.Fprintln(out)
 		}
-		fmt.Fprintf(out, "%s by the guard, so not in force: %s:%d: %s: %s: %s\n", k.Outcome, shortSource(k.File), k.Line, k.Kind, k.Entry, k.Reason)
+		at := placeText(&blocklist.Fault{File: k.File, Fault: format.Fault{Line: k.Line}})
+		say(out, "%s by the guard, so not in force: %s: %s: %s: %s\n", k.Outcome, at, k.Kind, k.Entry, k.Reason)
 	}
 	return nil
 }
@@ -303,7 +304,11 @@ func (x *explanation) printIndicators(out io.Writer) error {
 		if i.Confidence != nil {
 			confidence = fmt.Sprint(*i.Confidence)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", i.Indicator, trigger, i.Action, i.List, i.Line, orDash(i.Family), confidence, orDash(i.Reference))
+		line := "-" // an entry of a zone that was transferred has none
+		if i.Line > 0 {
+			line = fmt.Sprint(i.Line)
+		}
+		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Indicator, trigger, i.Action, i.List, line, orDash(i.Family), confidence, orDash(i.Reference))
 	}
 	return w.Flush()
 }

@@ -67,11 +67,11 @@ func newEvents(file *string) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			c, err := load(*file)
+			journal, err := journalPath(*file, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			return events(c, filter, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return events(journal, filter, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
@@ -145,7 +145,7 @@ func moment(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s: found %q, expected a time such as 2026-02-01T03:04:05Z, a date, or a duration such as 24h or 7d", flag, text)
 }
 
-func events(c *configs.Config, filter hits.Filter, f eventFlags, out, messages io.Writer) error {
+func events(journal string, filter hits.Filter, f eventFlags, out, messages io.Writer) error {
 	sink := bufio.NewWriter(out)
 	flush := func() error {
 		if f.follow {
@@ -168,7 +168,7 @@ func events(c *configs.Config, filter hits.Filter, f eventFlags, out, messages i
 		damaged++
 		fmt.Fprintf(messages, "sinkhole: %s\n", d)
 	}
-	err = read(ctx, c.Hits.Journal.Path, filter, func(r *hits.Record) error {
+	err = read(ctx, journal, filter, func(r *hits.Record) error {
 		if r.Event.Dataset == hits.DatasetJournal {
 			tellJournal(messages, r)
 			return nil

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -22,13 +20,11 @@ type listView struct {
 	Approvals []blocklist.Approval `json:"approvals,omitempty"`
 }
 
-// statuses are the lists as they are shown, without what may be secret of their
-// sources.
+// statuses are the lists as they are shown.
 func (s *server) statuses() []blocklist.Status {
 	all := s.lists.Status()
 	for i := range all {
 		l := &all[i]
-		l.Source = shownSource(l.Source)
 		if source := sourceOf(l); source != nil && source.held != nil && l.HeldReason == "" { // since before the start
 			l.HeldReason = source.held.Reason
 			if l.State == blocklist.StateOK {
@@ -37,19 +33,6 @@ func (s *server) statuses() []blocklist.Status {
 		}
 	}
 	return all
-}
-
-// shownSource is a source without user and query, which may be keys.
-func shownSource(source string) string {
-	if !strings.Contains(source, "://") {
-		return source
-	}
-	u, err := url.Parse(source)
-	if err != nil {
-		scheme, _, _ := strings.Cut(source, "://")
-		return scheme + "://..."
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, Fragment: u.Fragment}).String()
 }
 
 // answerLists shows the lists: with a name, one and its approvals; with brief,
@@ -128,6 +111,7 @@ type diffAnswer struct {
 	blocklist.Diff
 	AddedCount   int          `json:"added_count"`
 	RemovedCount int          `json:"removed_count"`
+	ChangedCount int          `json:"changed_count"`
 	Cached       []cachedName `json:"cached"` // of the added names
 }
 
@@ -149,7 +133,7 @@ func (s *server) answerDiff(r *http.Request) (any, error) {
 		if d == nil {
 			continue
 		}
-		answer := diffAnswer{Diff: *d, AddedCount: d.Added, RemovedCount: d.Removed, Cached: s.cached(d.AddedEntries)}
+		answer := diffAnswer{Diff: *d, AddedCount: d.Added, RemovedCount: d.Removed, ChangedCount: d.Changed, Cached: s.cached(d.AddedEntries)}
 		if d.Held == "" { // what the guard kept out of it is known of what is in force
 			answer.GuardRefused, answer.GuardHeld = l.GuardRefused, l.GuardHeld
 		}
@@ -193,20 +177,30 @@ func (s *server) cached(entries []string) []cachedName {
 
 // approveAnswer is what an approval did.
 type approveAnswer struct {
-	User string `json:"user"`
+	User    string `json:"user"`
+	Version string `json:"version,omitempty"` // of the content, if it was held as a whole
 	reloadAnswer
 }
 
 // answerApprove lets in what is held, in the name of the user at the other end.
 func (s *server) answerApprove(r *http.Request) (any, error) {
 	query := r.URL.Query()
-	if query.Get("name") == "" {
+	list, entries := query.Get("name"), query["entry"]
+	if list == "" {
 		return nil, errors.New("no list is named")
 	}
-	u, err := s.lists.Approve(r.RemoteAddr, query.Get("name"), query["entry"]...)
+	answer := approveAnswer{User: r.RemoteAddr}
+	var u blocklist.Update
+	var err error
+	if len(entries) > 0 {
+		u, err = s.lists.Approve(r.RemoteAddr, list, entries...)
+	} else {
+		u, answer.Version, err = s.lists.ApproveHeld(r.RemoteAddr, list, query.Get("version"))
+	}
 	if err != nil {
 		return nil, err
 	}
-	s.log.Info("approved", zap.String("user", r.RemoteAddr), zap.String("list", query.Get("name")), zap.Strings("entries", query["entry"]))
-	return approveAnswer{User: r.RemoteAddr, reloadAnswer: answerOf(u)}, nil
+	s.log.Info("approved", zap.String("user", r.RemoteAddr), zap.String("list", list), zap.Strings("entries", entries), zap.String("version", answer.Version))
+	answer.reloadAnswer = answerOf(u)
+	return answer, nil
 }

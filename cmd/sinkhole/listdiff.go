@@ -18,9 +18,10 @@ func newListsDiff(file *string, asJSON *bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff [NAME]",
 		Short: "Show what the last update of a list changed, or what one that is held would",
-		Long: "Shows what the last update of a list added and removed, or what one that is held would, what the\n" +
-			"guard kept out of it, and which of the new names are in the cache, so that somebody has asked for\n" +
-			"them of late. The cache is asked for A, AAAA and HTTPS of the names themselves, not for names below.",
+		Long: "Shows what the last update of a list added, removed and made do something else, or what one that\n" +
+			"is held would, what the guard kept out of it, and which of the new names are in the cache, so that\n" +
+			"somebody has asked for them of late. The cache is asked for A, AAAA and HTTPS of the names\n" +
+			"themselves, not for names below.",
 		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 0 {
@@ -60,13 +61,20 @@ func (p *printer) diff(d *diffAnswer, limit int) {
 	} else {
 		p.say("%s: updated %s\n", d.List, moments(d.Time))
 	}
-	p.say("  %.19s in place of %.19s: %s added, %s removed\n", orDash(d.Version), orDash(d.Before), count(d.AddedCount), count(d.RemovedCount))
+	p.say("  %.19s in place of %.19s: %s added, %s removed, %s changed\n",
+		orDash(d.Version), orDash(d.Before), count(d.AddedCount), count(d.RemovedCount), count(d.ChangedCount))
 	types := map[string]string{}
 	for _, c := range d.Cached {
 		types[c.Name] = fmt.Sprintf("   in the cache: %s", strings.Join(c.Types, ", "))
 	}
 	p.entries("+", d.AddedEntries, d.AddedCount, limit, types)
 	p.entries("-", d.RemovedEntries, d.RemovedCount, limit, nil)
+	changes := map[string]string{}
+	var changed []string
+	for _, c := range d.ChangedEntries {
+		changed, changes[c.Entry] = append(changed, c.Entry), fmt.Sprintf(": %s, before %s", c.After, c.Before)
+	}
+	p.entries("~", changed, d.ChangedCount, limit, changes)
 	if n := len(d.Cached); n > 0 {
 		p.say("  %s in the cache now\n", plural(n, "new name is", "new names are"))
 	}
@@ -80,7 +88,7 @@ func (p *printer) diff(d *diffAnswer, limit int) {
 		}
 	}
 	if d.Held != "" {
-		p.say("  to let it in: sinkhole lists approve %s\n", d.List)
+		p.say("  to let this in: sinkhole lists approve %s --version %s\n", d.List, blocklist.HeldVersion(d.Version))
 	}
 }
 

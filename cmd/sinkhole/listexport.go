@@ -43,20 +43,17 @@ func newListsExport(file *string) *cobra.Command {
 			"          are relative, so it can have any name (of up to 32 octets)\n" +
 			"domains   the names that are blocked, one a line, \"*.\" where only those below are\n" +
 			"nftables  the addresses that are blocked in answers, as sets for a firewall (nft -f FILE)\n" +
-			"csv       every entry behind what is blocked, with family, dates, list and line; read by this program too",
+			"csv       every entry behind what is blocked, with family, dates, list and line, exceptions as passthru;\n" +
+			"          read by this program too",
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(blocklist.ExportFormats(), blocklist.ExportFormat(x.format)) {
 				return usageError(fmt.Errorf("--format: found %q, expected one of %q", x.format, blocklist.ExportFormats()))
 			}
-			c, err := load(*file)
-			if err != nil {
-				return err
-			}
 			if x.output == "-" {
 				x.output = ""
 			}
-			return x.run(c, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return x.run(*file, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&x.format, "format", "", "rpz, domains, nftables or csv")
@@ -65,7 +62,7 @@ func newListsExport(file *string) *cobra.Command {
 	return cmd
 }
 
-func (x *listsExport) run(c *configs.Config, out, messages io.Writer) error {
+func (x *listsExport) run(file string, out, messages io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	var done blocklist.Exported
@@ -75,7 +72,7 @@ func (x *listsExport) run(c *configs.Config, out, messages io.Writer) error {
 			end := progress(os.Stderr, counted.text)
 			defer end()
 		}
-		done, err = x.export(ctx, c, counted, messages)
+		done, err = x.export(ctx, file, counted, messages)
 		return err
 	}
 	var err error
@@ -100,11 +97,15 @@ func (x *listsExport) run(c *configs.Config, out, messages io.Writer) error {
 }
 
 // export asks the running server, or when none runs reads the lists itself.
-func (x *listsExport) export(ctx context.Context, c *configs.Config, out, messages io.Writer) (blocklist.Exported, error) {
+func (x *listsExport) export(ctx context.Context, file string, out, messages io.Writer) (blocklist.Exported, error) {
+	journal, err := journalPath(file, messages)
+	if err != nil {
+		return blocklist.Exported{}, err
+	}
 	query := url.Values{"format": {x.format}, "list": x.lists}
-	response, err := request(ctx, c, http.MethodGet, "/lists/export", query)
+	response, err := request(ctx, journal, http.MethodGet, "/lists/export", query)
 	if errors.Is(err, errNoServer) {
-		return x.exportOnce(c, out, messages)
+		return x.exportOnce(file, out, messages)
 	}
 	if err != nil {
 		return blocklist.Exported{}, err
@@ -120,7 +121,11 @@ func (x *listsExport) export(ctx context.Context, c *configs.Config, out, messag
 	return done, nil
 }
 
-func (x *listsExport) exportOnce(c *configs.Config, out, messages io.Writer) (blocklist.Exported, error) {
+func (x *listsExport) exportOnce(file string, out, messages io.Writer) (blocklist.Exported, error) {
+	c, err := load(file)
+	if err != nil {
+		return blocklist.Exported{}, err
+	}
 	lists, err := readLists(c)
 	if err != nil {
 		return blocklist.Exported{}, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +55,7 @@ func TestListMetrics(t *testing.T) {
 	p.run("lists", "refresh")
 	expect("sinkhole_list_state", `state="held"`, 1)
 	expect("sinkhole_list_rules", "", 3)
-	p.run("lists", "approve", "cert")
+	p.run("lists", "approve", "cert", "--version", fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("lumma.example\n"))))
 	expect("sinkhole_list_state", `state="ok"`, 1)
 	expect("sinkhole_list_rules", "", 1)
 

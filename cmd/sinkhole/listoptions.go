@@ -1,8 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
+	"cmp"
 	"slices"
 
 	"sinkhole/blocklist"
@@ -14,64 +13,64 @@ import (
 
 // listOptions open the lists of a configuration without watching them. store may
 // be nil.
-func listOptions(c *configs.Config, store *feed.Store) (blocklist.Options, error) {
-	conf, err := listConfiguration(c)
-	return blocklist.Options{Configuration: conf, Store: store, Embedded: embeddedList, Program: programText()}, err
+func listOptions(c *configs.Config, store *feed.Store) blocklist.Options {
+	return blocklist.Options{
+		Configuration: listConfiguration(c), ReadClients: configs.ReadClients,
+		Store: store, Embedded: embeddedList, Program: programText(),
+	}
 }
 
 // listConfiguration is what a reload may change of the lists.
-func listConfiguration(c *configs.Config) (blocklist.Configuration, error) {
-	specs, err := specs(c)
-	groups, failure := groups(c)
+func listConfiguration(c *configs.Config) blocklist.Configuration {
 	return blocklist.Configuration{
-		Specs: specs, DefaultAction: action(c.Sinkhole.Action), Groups: groups,
+		Specs: specs(c), DefaultAction: action(c.Sinkhole.Action), Groups: groups(c),
 		Guard: guard.Options{
 			PublicSuffixes: slices.Contains(c.Guard.Protect, configs.ProtectPublicSuffixes),
 			Platforms:      slices.Contains(c.Guard.Protect, configs.ProtectPlatforms),
 			Files:          c.Guard.Files, Hold: c.Guard.Hold,
 		},
 		HoldShrunk: c.Guard.ShrinkLimit < 100, ShrinkLimit: int(c.Guard.ShrinkLimit),
-	}, errors.Join(err, failure)
+	}
 }
 
 // specs are the configured lists in the words of package blocklist.
-func specs(c *configs.Config) (all []blocklist.Spec, failed error) {
-	add := func(lists []configs.List, allow bool) {
-		for _, l := range lists {
-			s, err := spec(l, allow)
-			if err != nil {
-				failed = errors.Join(failed, fmt.Errorf("list %s: %w", l.Name, err))
-			}
-			all = append(all, s)
-		}
+func specs(c *configs.Config) (all []blocklist.Spec) {
+	for _, l := range c.Allow {
+		all = append(all, spec(l, true))
 	}
-	add(c.Allow, true)
-	add(c.Lists, false)
-	return all, failed
+	for _, l := range c.Lists {
+		all = append(all, spec(l, false))
+	}
+	return all
 }
 
-func spec(l configs.List, allow bool) (blocklist.Spec, error) {
-	secret, err := l.Auth.Secret()
-	key, failure := l.TSIG.Secret()
+// spec is one list. Its secret is read when it is fetched.
+func spec(l configs.List, allow bool) blocklist.Spec {
 	return blocklist.Spec{
 		Name: l.Name, Source: l.Source, Allow: allow, Format: format.Kind(l.Format), Match: string(l.Match),
 		Action: action(l.Action), IPv4: sink(l.IPv4), IPv6: sink(l.IPv6),
 		Family: l.Family, Confidence: int8(l.Confidence), MinConfidence: int8(l.MinConfidence), EDE: edeCode(l.EDE),
-		Expires: l.Expires, Refresh: l.Refresh, Header: l.Auth.Header, Secret: secret,
-		TSIG: blocklist.TSIG{Name: l.TSIG.Name, Algorithm: string(l.TSIG.Algorithm), Secret: key},
-	}, errors.Join(err, failure)
+		Expires: l.Expires, Refresh: l.Refresh, Header: l.Auth.Header, TSIG: transferKey(l.TSIG),
+		SecretFile: cmp.Or(l.Auth.SecretFile, l.TSIG.SecretFile),
+	}
 }
 
-// groups are the configured groups with the prefixes of their files.
-func groups(c *configs.Config) (all []blocklist.Group, failed error) {
-	for _, g := range c.Groups {
-		clients, err := g.ReadClients()
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("group %s: %w", g.Name, err))
-		}
-		all = append(all, blocklist.Group{Name: g.Name, Clients: clients, Lists: g.Lists, Mode: groupMode(g.Mode)})
+// transferKey is the key of a zone transfer; the zero TSIG where none is named,
+// whatever the algorithm is by default.
+func transferKey(t configs.TSIG) blocklist.TSIG {
+	if t.Name == "" && t.SecretFile == "" {
+		return blocklist.TSIG{}
 	}
-	return all, failed
+	return blocklist.TSIG{Name: t.Name, Algorithm: string(t.Algorithm)}
+}
+
+// groups are the configured groups.
+func groups(c *configs.Config) (all []blocklist.Group) {
+	for _, g := range c.Groups {
+		prefixes, files := g.Split()
+		all = append(all, blocklist.Group{Name: g.Name, Clients: prefixes, Files: files, Lists: g.Lists, Mode: groupMode(g.Mode)})
+	}
+	return all
 }
 
 func groupMode(m configs.Mode) blocklist.GroupMode {

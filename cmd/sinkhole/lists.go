@@ -1,18 +1,21 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"sinkhole/blocklist"
+	"sinkhole/blocklist/format"
 )
 
 func newLists(file *string) *cobra.Command {
@@ -45,13 +48,6 @@ func chosenLists(all []blocklist.Status, names []string) (chosen []blocklist.Sta
 		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
-}
-
-func printJSON(out io.Writer, v any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 func newListsRefresh(file *string, asJSON *bool) *cobra.Command {
@@ -88,20 +84,20 @@ func printRefresh(out, messages io.Writer, a refreshAnswer, asJSON bool) error {
 		switch {
 		case asJSON:
 		case l.Error != "":
-			fmt.Fprintf(messages, "sinkhole: list %s failed, its state is %s: %s\n", l.Name, l.State, l.Error)
+			say(messages, "sinkhole: list %s failed, its state is %s: %s\n", l.Name, l.State, oneLine(l.Error))
 		case l.Held != "":
-			fmt.Fprintf(out, "%s: held: it %s; see sinkhole lists diff %s\n", l.Name, l.Held, l.Name)
+			say(out, "%s: held: it %s; see sinkhole lists diff %s\n", l.Name, l.Held, l.Name)
 		case l.Changed:
-			fmt.Fprintf(out, "%s: changed, %s\n", l.Name, plural(l.Entries, "entry", "entries"))
+			say(out, "%s: changed, %s\n", l.Name, plural(l.Entries, "entry", "entries"))
 		default:
-			fmt.Fprintf(out, "%s: unchanged, %s\n", l.Name, plural(l.Entries, "entry", "entries"))
+			say(out, "%s: unchanged, %s\n", l.Name, plural(l.Entries, "entry", "entries"))
 		}
 	}
 	if !asJSON {
 		if a.Error != "" {
-			fmt.Fprintf(messages, "sinkhole: %s\n", a.Error)
+			say(messages, "sinkhole: %s\n", oneLine(a.Error))
 		}
-		fmt.Fprintf(out, "%s in force\n", plural(a.Indicators, "indicator", "indicators"))
+		say(out, "%s in force\n", plural(a.Indicators, "indicator", "indicators"))
 	}
 	if failed {
 		return &exitError{code: exitFault}
@@ -110,17 +106,25 @@ func printRefresh(out, messages io.Writer, a refreshAnswer, asJSON bool) error {
 }
 
 func newListsApprove(file *string, asJSON *bool) *cobra.Command {
-	return &cobra.Command{
-		Use:   "approve NAME [ENTRY...]",
+	var version string
+	cmd := &cobra.Command{
+		Use:   "approve NAME {--version DIGEST | ENTRY...}",
 		Short: "Let in a list that is held, or entries that the guard keeps out",
 		Long: "Lets in the content of a list that is held as a whole, or, with entries, those that the guard\n" +
-			"refused or holds, by the name, address or prefix that `sinkhole lists show NAME` gives. It acts at\n" +
-			"once and stays, and is recorded with the time and the user who runs this command.",
-		Example: "  sinkhole lists approve police\n  sinkhole lists approve police storage.example 192.0.2.0/24",
-		Args:    arguments(1, maxApproved),
+			"refused or holds, by the name, address or prefix that `sinkhole lists show NAME` gives. Which\n" +
+			"content is meant is said by its digest, as `sinkhole lists diff NAME` gives it below what it\n" +
+			"changes: if the source has given another since, nothing is let in. An approval acts at once and\n" +
+			"stays, and is recorded with the time and the user who runs this command.",
+		Example: "  sinkhole lists approve police --version sha256:9f86d081884c7d659a2feaa0c55ad015\n" +
+			"  sinkhole lists approve police storage.example 192.0.2.0/24",
+		Args: arguments(1, maxApproved),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if version != "" && len(args) > 1 {
+				return usageError(errors.New("--version means the content as a whole: expected it, or entries"))
+			}
 			var answer approveAnswer
-			if err := ask(*file, http.MethodPost, "/lists/approve", url.Values{"name": args[:1], "entry": args[1:]}, &answer); err != nil {
+			query := url.Values{"name": args[:1], "entry": args[1:], "version": {version}}
+			if err := ask(*file, http.MethodPost, "/lists/approve", query, &answer); err != nil {
 				return err
 			}
 			if *asJSON {
@@ -128,14 +132,37 @@ func newListsApprove(file *string, asJSON *bool) *cobra.Command {
 			}
 			what := args[1:]
 			if len(what) == 0 {
-				what = []string{"the content that was held"}
+				what = []string{"the content " + answer.Version}
 			}
 			for _, entry := range what {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s approved by %s\n", args[0], entry, answer.User)
+				say(cmd.OutOrStdout(), "%s: %s approved by %s%s\n", args[0], entry, answer.User, approvedBeside(entry))
+			}
+			if len(answer.Failed) > 0 {
+				say(cmd.ErrOrStderr(), "sinkhole: the approval is kept, and acts as soon as the list can be read\n")
 			}
 			return printReload(cmd.OutOrStdout(), cmd.ErrOrStderr(), answer.reloadAnswer)
 		},
 	}
+	cmd.Flags().StringVar(&version, "version", "", "digest of the content that is let in, or 32 digits of it or more: sha256:...")
+	return cmd
+}
+
+// approvedBeside is what is let in with an entry: an approval is of the name, with
+// and without those below it.
+func approvedBeside(entry string) string {
+	name, below := strings.CutPrefix(entry, "*.")
+	if _, err := format.Name(nil, name); err != nil || strings.ContainsAny(name, " :/") || isAddress(name) {
+		return ""
+	}
+	if below {
+		return fmt.Sprintf(", and %s itself if the list has it", name)
+	}
+	return fmt.Sprintf(", and *.%s if the list has it", name)
+}
+
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
 }
 
 // maxApproved bounds the entries of one command.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -69,7 +70,7 @@ func printLists(out io.Writer, all []listView) error {
 	for i := range all {
 		l := &all[i]
 		if l.Error != "" {
-			p.say("\n%s: %s\n", l.Name, l.Error)
+			p.say("\n%s: %s\n", l.Name, oneLine(l.Error))
 		}
 		if l.HeldReason != "" {
 			p.say("\n%s is held: it %s\n  see: sinkhole lists diff %s\n", l.Name, l.HeldReason, l.Name)
@@ -93,7 +94,7 @@ func printTable(out io.Writer, all []listView) error {
 		if l.Allow {
 			name += " (allow)"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.15s\t%s\n", name, l.State, count(l.Entries), count(l.Malformed), count(l.Refused),
+		say(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.15s\t%s\n", name, l.State, count(l.Entries), count(l.Malformed), count(l.LeftOut()),
 			count(l.Kept), count(l.Held), ageText(&l.Status), nextText(&l.Status), orDash(l.Version), shortSource(l.Source))
 	}
 	return w.Flush()
@@ -150,26 +151,18 @@ type lineKind struct {
 }
 
 func kindsOf(l *listView) []lineKind {
+	all := l.Malformed + l.LeftOut()
 	left := "lines left out"
+	if all == 1 {
+		left = "line left out"
+	}
 	if l.NotApplicable > 0 {
 		left += fmt.Sprintf(" (of them %s that no resolver could apply)", count(l.NotApplicable))
 	}
 	return []lineKind{
 		{"refused by the guard; to let one in: sinkhole lists approve " + l.Name + " ENTRY", l.GuardRefused, l.Kept},
 		{"held by the guard; to let one in: sinkhole lists approve " + l.Name + " ENTRY", l.GuardHeld, l.Held},
-		{left, l.Faults, l.Malformed + l.Refused},
-	}
-}
-
-// printer writes until something fails.
-type printer struct {
-	out io.Writer
-	err error
-}
-
-func (p *printer) say(text string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.out, text, args...)
+		{left, l.Faults, all},
 	}
 }
 
@@ -186,7 +179,7 @@ func (p *printer) lines(k lineKind, first, limit int) {
 	for i := range shown {
 		f := &shown[i]
 		if f.Kind != "" {
-			p.say("  %s:%d: %s: %s: %s\n", shortSource(f.File), f.Line, f.Kind, f.Text, f.Reason)
+			p.say("  %s: %s: %s: %s\n", placeText(f), f.Kind, f.Text, f.Reason)
 		} else {
 			p.say("  %s\n", f)
 		}
@@ -194,6 +187,14 @@ func (p *printer) lines(k lineKind, first, limit int) {
 	if more := k.all - from - len(shown); more > 0 {
 		p.say("  and %s more\n", count(more))
 	}
+}
+
+// placeText is where a line stands: in a file; records of a zone have no lines.
+func placeText(f *blocklist.Fault) string {
+	if f.Line == 0 {
+		return shortSource(f.File)
+	}
+	return fmt.Sprintf("%s:%d", shortSource(f.File), f.Line)
 }
 
 // printWhole shows all that is known of a list.
@@ -205,7 +206,7 @@ func (s *listsShow) printWhole(out io.Writer, l *listView) error {
 	p.say("\n")
 	p.source(l)
 	if l.Error != "" {
-		p.say("  error:     %s\n", l.Error)
+		p.say("  error:     %s\n", oneLine(l.Error))
 	}
 	if l.HeldReason != "" {
 		p.say("  held:      the new content %s; see: sinkhole lists diff %s\n", l.HeldReason, l.Name)
@@ -219,7 +220,7 @@ func (s *listsShow) printWhole(out io.Writer, l *listView) error {
 	}
 	p.say("\n")
 	for _, f := range l.Files {
-		p.say("  file:      %s: %s, %s, %s\n", shortSource(f.Name), f.Format, plural(f.Lines, "line", "lines"), f.Digest)
+		p.say("  file:      %s: %s\n", shortSource(f.Name), fileText(l, &f))
 	}
 	for _, w := range l.Warnings {
 		p.say("  warning:   %s\n", w)
@@ -234,6 +235,18 @@ func (s *listsShow) printWhole(out io.Writer, l *listView) error {
 		}
 	}
 	return p.err
+}
+
+// fileText is what was read of a file.
+func fileText(l *listView, f *blocklist.FileStatus) string {
+	text := fmt.Sprintf("%s, %s", f.Format, plural(f.Lines, "line", "lines"))
+	if l.State == blocklist.StateFailed {
+		return fmt.Sprintf("%s and %s, as far as it was read", text, plural(f.Entries, "entry", "entries"))
+	}
+	if serial, isZone := strings.CutPrefix(f.AsOf, "serial:"); isZone {
+		text += ", as it was at serial " + serial
+	}
+	return text + ", " + f.Digest
 }
 
 // source shows how a list comes over the network.
@@ -253,7 +266,9 @@ func (p *printer) source(l *listView) {
 			p.say("  %s %s\n", at.what, moments(at.when))
 		}
 	}
-	if z := source.zone; z != nil {
+	if z := source.zone; z != nil && z.Good == nil && z.Zone != "" {
+		p.say("  zone:      %s, never transferred\n", z.Zone)
+	} else if z != nil && z.Good != nil {
 		p.say("  zone:      %s, serial %d, at the primary %d; %s whole, %s, %s believed\n", z.Zone, z.Serial, z.Primary,
 			plural(int(z.Whole), "transfer", "transfers"), plural(int(z.Increments), "increment", "increments"), plural(int(z.Notifies), "NOTIFY", "NOTIFYs"))
 	}
@@ -280,8 +295,8 @@ func moments(t time.Time) string {
 
 // shortSource shortens paths.
 func shortSource(source string) string {
-	if shown := shownSource(source); shown != source {
-		return shown
+	if strings.Contains(source, "://") {
+		return source
 	}
 	return shortPath(source)
 }

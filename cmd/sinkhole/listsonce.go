@@ -29,11 +29,7 @@ func readLists(c *configs.Config) (*listsOnce, error) {
 			return nil, fmt.Errorf("list_store: %w", err)
 		}
 	}
-	o, err := listOptions(c, store)
-	if err != nil {
-		return nil, err
-	}
-	lists, err := blocklist.Open(o)
+	lists, err := blocklist.Open(listOptions(c, store))
 	if err != nil {
 		return nil, err
 	}
@@ -68,11 +64,11 @@ func (l *listsOnce) tell(messages io.Writer) {
 	for _, s := range l.Status() {
 		switch text := l.copyText(s.Name); {
 		case l.unfetched(s.Name):
-			fmt.Fprintf(messages, "sinkhole: list %s was never fetched and is left out: sinkhole serve fetches it\n", s.Name)
+			say(messages, "sinkhole: list %s was never fetched and is left out: sinkhole serve fetches it\n", s.Name)
 		case s.Error != "":
-			fmt.Fprintf(messages, "sinkhole: list %s could not be read and is left out: %s\n", s.Name, s.Error)
+			say(messages, "sinkhole: list %s could not be read and is left out: %s\n", s.Name, oneLine(s.Error))
 		case text != "":
-			fmt.Fprintf(messages, "sinkhole: list %s: %s\n", s.Name, text)
+			say(messages, "sinkhole: list %s: %s\n", s.Name, text)
 		}
 	}
 }

@@ -38,5 +38,8 @@ func sourceOf(l *blocklist.Status) *sourceState {
 	if s.zone != nil && s.zone.Confirmed.After(s.confirmed) {
 		s.confirmed = s.zone.Confirmed
 	}
+	if s.zone != nil && s.zone.Fetched.After(s.fetched) {
+		s.fetched = s.zone.Fetched
+	}
 	return s
 }

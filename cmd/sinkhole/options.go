@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 
 	"github.com/miekg/dns"
@@ -17,6 +20,34 @@ func load(file string) (*configs.Config, error) {
 		return configs.Embedded()
 	}
 	return configs.Load(file)
+}
+
+// namedFaults is how many faults of a configuration a command names that goes
+// on in spite of them.
+const namedFaults = 3
+
+// journalPath is the directory of the journal, and the way to the running server.
+// It is told of a configuration with faults too, with a warning.
+func journalPath(file string, messages io.Writer) (string, error) {
+	if file == "" {
+		c, err := configs.Embedded()
+		if err != nil {
+			return "", err
+		}
+		return c.Hits.Journal.Path, nil
+	}
+	path, err := configs.JournalPath(file)
+	faults, _ := errors.AsType[configs.Faults](err)
+	if err == nil || path == "" {
+		return path, err
+	}
+	named := faults[:min(len(faults), namedFaults)]
+	fmt.Fprintf(messages, "%s\n", named.Error())
+	if more := len(faults) - len(named); more > 0 {
+		fmt.Fprintf(messages, "and %s\n", plural(more, "more fault", "more faults"))
+	}
+	fmt.Fprintln(messages, "sinkhole: the configuration has faults (warning): only its hits.journal.path is used here; see sinkhole check")
+	return path, nil
 }
 
 // action of a word that the configuration has validated.

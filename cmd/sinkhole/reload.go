@@ -18,6 +18,9 @@ func newReload(file *string) *cobra.Command {
 		Short: "Make the running server read configuration and lists again",
 		Args:  arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := load(*file); err != nil {
+				return err // the server would say the same
+			}
 			var answer reloadAnswer
 			if err := ask(*file, http.MethodPost, "/reload", nil, &answer); err != nil {
 				return err
@@ -38,10 +41,13 @@ func printReload(out, messages io.Writer, a reloadAnswer) error {
 		fmt.Fprintf(messages, "sinkhole: these keys take effect at the next start: %s\n", strings.Join(a.Restart, ", "))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Held)) {
-		fmt.Fprintf(messages, "sinkhole: list %s is held: it %s; see sinkhole lists diff %s, then sinkhole lists approve %s\n", name, a.Held[name], name, name)
+		say(messages, "sinkhole: list %s is held: it %s; see sinkhole lists diff %s\n", name, a.Held[name], name)
+	}
+	for _, name := range a.Fetching {
+		fmt.Fprintf(out, "list %s is being fetched: sinkhole lists says what came of it\n", name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Failed)) {
-		fmt.Fprintf(messages, "sinkhole: list %s failed: %s\n", name, a.Failed[name])
+		say(messages, "sinkhole: list %s failed: %s\n", name, oneLine(a.Failed[name]))
 	}
 	if len(a.Failed) > 0 {
 		return &exitError{code: exitFault}

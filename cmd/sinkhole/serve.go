@@ -36,7 +36,7 @@ func serve(file string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.CheckFiles(); err != nil {
+	if err := checkBeside(c); err != nil {
 		return err
 	}
 	// With one thread for Go code, work beside the path would hold up answers
@@ -99,7 +99,7 @@ func (s *server) greet(w io.Writer) {
 		where = append(where, a.String())
 	}
 	fmt.Fprintf(w, "\nsinkhole %s answers DNS on %s (UDP and TCP)\n", versionText(), strings.Join(where, ", "))
-	fmt.Fprintf(w, "  %s from %s; hits are written to %s\n", plural(p.Indicators(), "indicator", "indicators"), s.listsText(), shortPath(s.started.Hits.Journal.Path))
+	fmt.Fprintf(w, "  %s from %s; hits are written to %s\n", plural(p.Indicators(), "indicator", "indicators"), listsText(s.lists.Status()), shortPath(s.started.Hits.Journal.Path))
 	for _, c := range s.consoles {
 		fmt.Fprintf(w, "  metrics and health on http://%s/metrics, /healthz, /readyz\n", c.Addr())
 	}
@@ -111,18 +111,25 @@ func (s *server) greet(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// listsText counts the lists, and those that could not be read.
-func (s *server) listsText() string {
-	all, failed := s.lists.Status(), 0
+// listsText counts the lists, those that are being fetched and those of which
+// nothing is in force.
+func listsText(all []blocklist.Status) string {
+	states := map[string]int{}
 	for _, l := range all {
-		if l.State == blocklist.StateFailed {
-			failed++
-		}
+		states[l.State]++
 	}
-	if failed > 0 {
-		return fmt.Sprintf("%s, of which %d could not be read", plural(len(all), "list", "lists"), failed)
+	var but []string
+	if n := states[blocklist.StateFetching]; n > 0 {
+		but = append(but, plural(n, "is being fetched", "are being fetched"))
 	}
-	return plural(len(all), "list", "lists")
+	if n := states[blocklist.StateFailed]; n > 0 {
+		but = append(but, fmt.Sprintf("%d could not be read", n))
+	}
+	text := plural(len(all), "list", "lists")
+	if len(but) > 0 {
+		text += ", of which " + strings.Join(but, " and ")
+	}
+	return text
 }
 
 // command is how a person would run another command on this configuration.

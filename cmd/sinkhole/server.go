@@ -291,11 +291,9 @@ func (s *server) reload() (reloaded, error) {
 	s.reloads.Lock()
 	defer s.reloads.Unlock()
 	next, err := load(s.file)
-	if err != nil {
-		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
-		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
+	if err == nil {
+		err = checkBeside(next)
 	}
-	lists, err := reloadedLists(next)
 	if err != nil {
 		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
 		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
@@ -311,12 +309,13 @@ func (s *server) reload() (reloaded, error) {
 			r.Restart = append(r.Restart, key)
 		}
 	}
+	if r.Update, err = s.lists.Configure(listConfiguration(next)); err != nil {
+		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
+		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
+	}
 	s.config = next
 	s.level.SetLevel(logLevel(next.Log.Level))
 	s.resolver.Configure(settings(next))
-	if r.Update, err = s.lists.Configure(lists); err != nil {
-		return reloaded{}, err
-	}
 	s.log.Info("reloaded", zap.Strings("changed", r.Changed), zap.Strings("restart_needed", r.Restart))
 	return r, nil
 }

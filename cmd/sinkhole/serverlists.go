@@ -25,10 +25,7 @@ func (s *server) openLists(c *configs.Config) (err error) {
 			return fmt.Errorf("list_store: %w", err)
 		}
 	}
-	o, err := listOptions(c, s.store)
-	if err != nil {
-		return err
-	}
+	o := listOptions(c, s.store)
 	o.Watch, o.Logger = true, s.log.Named("lists")
 	o.Background = s.update
 	dialer := newListDialer(s.forwarder.Exchange)
@@ -84,16 +81,8 @@ func (s *server) closeLists() {
 	}
 }
 
-// reloadedLists are the lists of a configuration whose files can all be read.
-func reloadedLists(c *configs.Config) (blocklist.Configuration, error) {
-	if err := c.CheckFiles(); err != nil {
-		return blocklist.Configuration{}, err
-	}
-	return listConfiguration(c)
-}
-
 func usable(lists []blocklist.Status) bool {
-	return slices.ContainsFunc(lists, func(l blocklist.Status) bool { return !l.Allow && l.State != blocklist.StateFailed })
+	return slices.ContainsFunc(lists, func(l blocklist.Status) bool { return !l.Allow && !l.Loaded.IsZero() })
 }
 
 // firstFetch is how long a start waits for the first copy of a list.

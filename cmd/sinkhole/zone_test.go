@@ -23,7 +23,8 @@ import (
 const (
 	zoneSecret = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ="
 
-	// BIND waits for notify-delay before it tells of a change, 5 s by default.
+	// BIND waits for notify-delay before it tells of a change, 5 s by default. The
+	// fourth value says who has access to the zone, the fifth how notices are signed.
 	namedConfig = `options {
 	directory "%[1]s";
 	managed-keys-directory "%[1]s";
@@ -40,10 +41,10 @@ key "transfer" { algorithm hmac-sha256; secret "` + zoneSecret + `"; };
 zone "rpz.test" {
 	type primary;
 	file "%[1]s/rpz.test";
-	allow-transfer { key transfer; };
-	allow-update { key transfer; };
+	allow-transfer { %[4]s; };
+	allow-update { %[4]s; };
 	notify explicit;
-	also-notify { 127.0.0.1 port %[3]s key transfer; };
+	also-notify { 127.0.0.1 port %[3]s%[5]s; };
 };
 `
 	policyZone = `$TTL 300
@@ -62,27 +63,30 @@ lists:
   - name: cert
     source: rpz://127.0.0.1:%s/rpz.test
     format: rpz
-    tsig: {name: transfer, algorithm: hmac-sha256, secret_file: transfer.key}
-list_store: data/lists
+%slist_store: data/lists
 hits: {journal: {path: data/hits}}
 `
 )
 
-// primary is a running BIND with one zone of policy, rpz.test. It lets nobody
-// transfer or change the zone without the key.
+// primary is a running BIND with one zone of policy, rpz.test.
 type primary struct {
 	t    *testing.T
 	dir  string
 	port string
+	key  bool // nobody transfers or changes the zone without it
 	stop func()
 }
 
 // startPrimary runs a BIND that notifies a port on loopback.
-func startPrimary(t *testing.T, notified string) *primary {
+func startPrimary(t *testing.T, notified string, key bool) *primary {
 	t.Helper()
 	named := tool(t, "named")
-	b := &primary{t: t, dir: t.TempDir(), port: freePort(t)}
-	b.write("named.conf", fmt.Sprintf(namedConfig, b.dir, b.port, notified))
+	b := &primary{t: t, dir: t.TempDir(), port: freePort(t), key: key}
+	access, signed := "127.0.0.1", ""
+	if key {
+		access, signed = "key transfer", " key transfer"
+	}
+	b.write("named.conf", fmt.Sprintf(namedConfig, b.dir, b.port, notified, access, signed))
 	b.write("rpz.test", policyZone)
 	log, err := os.Create(filepath.Join(b.dir, "log"))
 	if err != nil {
@@ -131,7 +135,10 @@ func (b *primary) log() string {
 // update changes the zone. It returns when the primary had answered.
 func (b *primary) update(changes ...string) (answered time.Time) {
 	b.t.Helper()
-	cmd := exec.Command(tool(b.t, "nsupdate"), "-y", "hmac-sha256:transfer:"+zoneSecret)
+	cmd := exec.Command(tool(b.t, "nsupdate"))
+	if b.key {
+		cmd.Args = append(cmd.Args, "-y", "hmac-sha256:transfer:"+zoneSecret)
+	}
 	cmd.Stdin = strings.NewReader(fmt.Sprintf("server 127.0.0.1 %s\nzone rpz.test\n%s\nsend\n", b.port, strings.Join(changes, "\n")))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.t.Fatalf("nsupdate: %v\n%s\n%s", err, out, b.log())
@@ -141,14 +148,18 @@ func (b *primary) update(changes ...string) (answered time.Time) {
 
 // startSecondary runs a server whose one list, cert, is the zone of a BIND, which
 // notifies it.
-func startSecondary(t *testing.T) (*process, *primary) {
+func startSecondary(t *testing.T, key bool) (*process, *primary) {
 	t.Helper()
 	port := freePort(t)
-	b := startPrimary(t, port)
+	b := startPrimary(t, port, key)
+	tsig := ""
+	if key {
+		tsig = "    tsig: {name: transfer, algorithm: hmac-sha256, secret_file: transfer.key}\n"
+	}
 	p := &process{t: t, dir: t.TempDir(), dns: "127.0.0.1:" + port, http: "127.0.0.1:" + freePort(t), upstream: startUpstream(t), stderr: new(bytes.Buffer)}
 	for name, text := range map[string]string{
 		"transfer.key":  zoneSecret + "\n",
-		"sinkhole.yaml": fmt.Sprintf(secondaryConfig, p.dns, p.http, p.upstream, b.port),
+		"sinkhole.yaml": fmt.Sprintf(secondaryConfig, p.dns, p.http, p.upstream, b.port, tsig),
 	} {
 		if err := os.WriteFile(p.path(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -197,7 +208,7 @@ func (p *process) shown(expressions ...string) {
 // gone.
 func TestZone(t *testing.T) {
 	tool(t, "nsupdate")
-	p, b := startSecondary(t)
+	p, b := startSecondary(t, true)
 	for name, part := range map[string]string{
 		"lumma.example": blockedAnswer, "www.lumma.example": blockedAnswer, "vidar.example": blockedAnswer,
 		"192.0.2.66.ip.test": blockedAnswer, // by the address in the answer
@@ -250,6 +261,19 @@ func TestZone(t *testing.T) {
 	p.stop()
 	p.checkEvidence("redline.example", "serial:2", "serial:4")
 	p.checkEvidence("www.lumma.example", "serial:1")
+}
+
+// TestZoneWithoutKey does the same with a BIND that knows its secondaries by
+// their addresses alone.
+func TestZoneWithoutKey(t *testing.T) {
+	tool(t, "nsupdate")
+	p, b := startSecondary(t, false)
+	p.run("check")
+	p.answered("lumma.example", blockedAnswer)
+	b.update("update add redline.example.rpz.test 300 CNAME .")
+	p.answered("redline.example", blockedAnswer)
+	p.shown(`cert +ok +5 .*serial:2 `, `zone: +rpz\.test, serial 2, at the primary 2; 1 transfer whole, 1 increment, [1-9][0-9]* NOTIFYs? believed`)
+	p.stop()
 }
 
 // holds is an error of the test unless the answer for a name has a part at once.

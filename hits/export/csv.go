@@ -106,7 +106,7 @@ func (c *csvWriter) appendField(i int, s string) {
 		c.buf = append(c.buf, ',')
 	}
 	c.buf = append(c.buf, '"')
-	s = printable(s)
+	s = Printable(s)
 	if formula(s) {
 		c.buf = append(c.buf, '\'')
 	}

@@ -88,7 +88,7 @@ func newTable(w io.Writer, o Options) *table {
 func (t *table) Write(r *hits.Record) error {
 	row := make([]string, len(t.columns))
 	for i, c := range t.columns {
-		row[i] = printable(c.cell(r))
+		row[i] = Printable(c.cell(r))
 	}
 	if t.fixed {
 		return t.put(row)

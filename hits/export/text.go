@@ -11,9 +11,9 @@ import (
 	"sinkhole/hits"
 )
 
-// printable escapes what a terminal would act on: control characters, marks of
+// Printable escapes what a terminal would act on: control characters, marks of
 // direction, what is not UTF-8.
-func printable(s string) string {
+func Printable(s string) string {
 	ok := true
 	for i := 0; i < len(s) && ok; i++ {
 		ok = ' ' <= s[i] && s[i] < 0x7f
