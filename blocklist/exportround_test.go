@@ -166,13 +166,13 @@ func TestExportCSVExceptions(t *testing.T) {
 // a reader has had enough of a name.
 func TestExportCSVRows(t *testing.T) {
 	contents := map[string]string{
-		"allow":  "good.test\n",
+		"allow":  "good.test\ndeep.good.test\n",
 		"zone-z": "$ORIGIN rpz.\n@ SOA localhost. hostmaster.localhost. 1 3600 600 86400 60\n*.many.test CNAME rpz-drop.\n",
 		"past":   "indicator,expires\nold.test,2020-01-01\nmany.test,2020-01-01\n",
 		"more":   "deep.good.test\nold.test\n",
 	}
 	for i := range maxRulesPerList + 4 {
-		contents[fmt.Sprintf("hosts-%02d", i)] = "0.0.0.0 many.test\n"
+		contents[fmt.Sprintf("list-%02d", i)] = fmt.Sprintf("indicator,scope,family\nmany.test,exact,family %d\n", i)
 	}
 	p := openText(t, contents)
 	text, _ := export(t, p, ExportOptions{Format: ExportCSV, Now: time.Now()})
