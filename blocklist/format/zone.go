@@ -111,11 +111,12 @@ func (z *ZoneReader) other(kind uint16, rr []byte) (some bool, p problem) {
 		return false, problem{}
 	case role != roleData:
 		return false, p
-	case !answers(kind):
-		return false, badType(dns.Type(kind).String())
 	}
 	if p := policyTrigger(&z.ind, z.trigger); p.is() {
 		return false, p
+	}
+	if !answers(kind) {
+		return false, badType(dns.Type(kind).String())
 	}
 	data, p := z.pack(rr, kind)
 	if p.is() {
