@@ -57,23 +57,20 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 	if err != nil {
 		return nil, err
 	}
-	udp, err := newPacketConn(socket, r)
+	h := r.handler(hits.UDP)
+	udp, err := newPacketConn(socket, r, &prompt{handler: h})
 	if err != nil {
-		socket.Close()
 		return nil, err
 	}
-	addr = netip.AddrPortFrom(addr.Addr(), udp.local.Port())
+	addr = netip.AddrPortFrom(addr.Addr(), udp.datagrams.local.Port())
 	tcp, err := net.ListenTCP("tcp"+suffix, net.TCPAddrFromAddrPort(addr))
 	if err != nil {
-		socket.Close()
-		return nil, err
+		return nil, errors.Join(err, udp.Close())
 	}
 	l := &Listener{addr: addr, udp: udp, tcp: &tcpListener{Listener: tcp, resolver: r}, log: r.log, fail: make(chan error, 2)}
-	h := r.handler(hits.UDP)
-	udp.prompt = &prompt{handler: h, job: work{answer: make([]byte, 0, 4096)}}
 	l.dns = []*dns.Server{r.server(h), r.server(r.handler(hits.TCP))}
 	l.dns[0].PacketConn, l.dns[1].Listener = udp, l.tcp
-	r.log.Info("listening", zap.Stringer("dns", addr), zap.Int("receive_buffer", raiseBuffer(socket)))
+	r.log.Info("listening", zap.Stringer("dns", addr), zap.Int("receive_buffer", raiseBuffer(udp.datagrams)))
 	return l, nil
 }
 
@@ -93,13 +90,15 @@ func (l *Listener) Addr() netip.AddrPort { return l.addr }
 
 // Drops is how many datagrams the kernel dropped since the socket's buffer was
 // full.
-func (l *Listener) Drops() uint64 { return kernelDrops(l.udp.UDPConn) }
+func (l *Listener) Drops() uint64 { return kernelDrops(l.udp.datagrams) }
 
 // Serve starts to answer, and returns when both servers run. An error after
 // that comes over Failed. It is called once.
 func (l *Listener) Serve() {
 	l.serving.Store(true)
 	var started sync.WaitGroup
+	var end sync.Once
+	ended := make(chan struct{})
 	for _, s := range l.dns {
 		started.Add(1)
 		var once sync.Once
@@ -109,9 +108,25 @@ func (l *Listener) Serve() {
 				l.fail <- fmt.Errorf("serving %s: %w", l.addr, err)
 			}
 			once.Do(started.Done)
+			end.Do(func() { close(ended) })
 		})
 	}
 	started.Wait()
+	select {
+	case <-l.udp.reading:
+	case <-ended:
+	}
+}
+
+// Reader is the operating system's number of the thread that reads the datagrams
+// and does nothing else; 0 where there is none. It is good after Serve.
+func (l *Listener) Reader() int {
+	select {
+	case <-l.udp.reading:
+		return l.udp.thread
+	default:
+		return 0
+	}
 }
 
 // Failed gives the error of a server that stopped by itself.

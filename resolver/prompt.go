@@ -17,29 +17,30 @@ import (
 // kernel, which bounds it.
 type prompt struct {
 	*handler
-	job work // of the one reader
+	request request // of the one reader
 }
 
-// answer gives the answer to a datagram. handled is false where it is for the
-// library; with handled and a nil answer the client gets none.
-func (p *prompt) answer(msg []byte, from *peer) (answer []byte, handled bool) {
+// answer gives the answer to a datagram, in room if it fits. handled is false where
+// the datagram is for the library; with handled and a nil answer the client gets
+// none.
+func (p *prompt) answer(msg []byte, from *peer, received time.Time, room []byte) (answer []byte, handled bool) {
 	r := p.resolver
 	if len(msg) < wire.HeaderLen {
 		r.count.malformed.Add(1)
 		return nil, true
 	}
 	defer p.recovered(&handled)
-	q := &p.job.request
-	*q = request{transport: p.transport, queue: p.queue, received: time.Now(), client: from.remote, server: from.local, atOnce: true}
+	q := &p.request
+	*q = request{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, atOnce: true}
 	if q.Parse(msg) != nil {
 		return nil, p.full()
 	}
-	answer = r.respond(q, p.job.answer[:0])
+	answer = r.respond(q, room)
 	if q.waits {
 		if !p.full() {
 			return nil, false
 		}
-		answer = r.fail(q, p.job.answer[:0], wire.RCodeServFail, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority})
+		answer = r.fail(q, room, wire.RCodeServFail, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority})
 	}
 	r.count.queries[p.transport].Add(1)
 	if answer == nil {
@@ -47,7 +48,6 @@ func (p *prompt) answer(msg []byte, from *peer) (answer []byte, handled bool) {
 		return nil, true
 	}
 	r.count.answer(answer)
-	p.job.answer = answer
 	return answer, true
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func newPrompt(k *rig) *prompt {
-	return &prompt{handler: k.handler(hits.UDP), job: work{answer: make([]byte, 0, 4096)}}
+	return &prompt{handler: k.handler(hits.UDP)}
 }
 
 // The reader answers what takes no waiting, in the same bytes as the library's
@@ -62,7 +62,7 @@ func TestPromptEqualsTheLibrary(t *testing.T) {
 		}
 		query, err := m.Pack()
 		check(t, err)
-		got, handled := p.answer(query, &fuzzPeer)
+		got, handled := p.answer(query, &fuzzPeer, time.Now(), make([]byte, 0, 4096))
 		if handled != c.handled {
 			t.Errorf("%s %s: handled %v, want %v", c.name, dns.TypeToString[c.typ], handled, c.handled)
 		}
@@ -87,18 +87,18 @@ func TestFloodOfMissesIsBounded(t *testing.T) {
 	p.handed.Store(maxHanded)
 	miss, err := new(dns.Msg).SetQuestion("unknown.example.", dns.TypeA).Pack()
 	check(t, err)
-	if answer, handled := p.answer(miss, &fuzzPeer); !handled || wire.Flags(answer)&wire.RCodeMask != wire.RCodeServFail {
+	if answer, handled := p.answer(miss, &fuzzPeer, time.Now(), make([]byte, 0, 4096)); !handled || wire.Flags(answer)&wire.RCodeMask != wire.RCodeServFail {
 		t.Errorf("a miss too many: %x, want SERVFAIL", answer)
 	}
 	odd, err := (&dns.Msg{MsgHdr: dns.MsgHdr{Opcode: dns.OpcodeNotify}}).SetQuestion("unknown.example.", dns.TypeA).Pack()
 	check(t, err)
 	odd[2] |= 4 << 3
-	if answer, handled := p.answer(odd, &fuzzPeer); !handled || answer != nil {
+	if answer, handled := p.answer(odd, &fuzzPeer, time.Now(), make([]byte, 0, 4096)); !handled || answer != nil {
 		t.Errorf("an uncommon message too many: %x, want none", answer)
 	}
 	listed, err := new(dns.Msg).SetQuestion("bad.example.", dns.TypeA).Pack()
 	check(t, err)
-	if answer, handled := p.answer(listed, &fuzzPeer); !handled || wire.Flags(answer)&wire.RCodeMask != 0 {
+	if answer, handled := p.answer(listed, &fuzzPeer, time.Now(), make([]byte, 0, 4096)); !handled || wire.Flags(answer)&wire.RCodeMask != 0 {
 		t.Errorf("a listed name: %x, want the sinkhole's answer", answer)
 	}
 	if n := k.Stats().Shed; n != 2 {

@@ -20,7 +20,7 @@ func TestShutdownAnswersWhatTheSocketHeld(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true, queue: 1 << 12})
 	c := dialUDP(t, k)
-	raiseBuffer(c)
+	raiseBuffer(rawConn(t, c))
 	const sent = 2000
 	for i := range sent {
 		msg := queryOf(t, "bad.example.", dns.TypeA)
@@ -46,7 +46,7 @@ func TestShutdownAnswersWhatTheSocketHeld(t *testing.T) {
 		t.Errorf("%d hits of %d queries", got, held)
 	}
 	check(t, c.SetDeadline(time.Now().Add(time.Second)))
-	if got, dropped := <-answered, int(kernelDrops(c)); got+dropped != held {
+	if got, dropped := <-answered, int(kernelDrops(rawConn(t, c))); got+dropped != held {
 		t.Errorf("%d of %d queries answered, %d answers found no room here", got, held, dropped)
 	}
 }
@@ -199,7 +199,7 @@ func TestShutdownLeavesNoGoroutine(t *testing.T) {
 func TestFailedTellsOfALostSocket(t *testing.T) {
 	t.Parallel()
 	k := trapRig(t)
-	check(t, k.listener.udp.UDPConn.Close())
+	check(t, k.listener.udp.Close())
 	select {
 	case err := <-k.listener.Failed():
 		if !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), k.listener.Addr().String()) {

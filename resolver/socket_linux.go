@@ -1,8 +1,6 @@
 package resolver
 
 import (
-	"net"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +13,7 @@ const wantedBuffer = 8 << 20
 // raiseBuffer raises the receive buffer as far as the kernel permits, past
 // net.core.rmem_max where the process has CAP_NET_ADMIN. It returns the size in
 // force; the kernel counts its own overhead in, twice what was asked.
-func raiseBuffer(c *net.UDPConn) (size int) {
+func raiseBuffer(c controller) (size int) {
 	control(c, func(fd int) {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantedBuffer) != nil {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, wantedBuffer)
@@ -27,11 +25,11 @@ func raiseBuffer(c *net.UDPConn) (size int) {
 
 // waiting is how many octets the queries take that the kernel holds.
 func (p *packetConn) waiting() int {
-	return int(readMemory(p.UDPConn)[memReceive])
+	return int(readMemory(p.datagrams)[memReceive])
 }
 
 // kernelDrops is how many datagrams the kernel dropped for want of buffer.
-func kernelDrops(c *net.UDPConn) uint64 {
+func kernelDrops(c controller) uint64 {
 	return uint64(readMemory(c)[memDrops])
 }
 
@@ -45,7 +43,7 @@ const (
 )
 
 // readMemory gives zeros where the kernel does not tell.
-func readMemory(c *net.UDPConn) (m memory) {
+func readMemory(c controller) (m memory) {
 	control(c, func(fd int) {
 		size := uint32(unsafe.Sizeof(m))
 		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
@@ -54,12 +52,8 @@ func readMemory(c *net.UDPConn) (m memory) {
 	return m
 }
 
-func control(c syscall.Conn, fn func(fd int)) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) { fn(int(fd)) })
+func control(c controller, fn func(fd int)) {
+	_ = c.Control(func(fd uintptr) { fn(int(fd)) })
 }
 
 // descriptors is how many files and sockets the process may have open.

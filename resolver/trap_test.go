@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,6 +41,14 @@ func dialUDP(t testing.TB, k *rig) *net.UDPConn {
 	t.Cleanup(func() { c.Close() })
 	check(t, c.SetDeadline(time.Now().Add(patience)))
 	return c
+}
+
+// rawConn gives access to the socket of a client.
+func rawConn(t testing.TB, c *net.UDPConn) syscall.RawConn {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	check(t, err)
+	return raw
 }
 
 func dialTCP(t testing.TB, k *rig) *net.TCPConn {

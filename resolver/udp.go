@@ -3,13 +3,10 @@ package resolver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
-
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 )
 
 // maxQuery is the largest query that is read, in octets. What is longer is cut
@@ -26,46 +23,47 @@ const maxReadFailures = 1000
 // and answers what takes no waiting; on a wildcard bind it knows the address
 // that was asked and sends the answer from there.
 type packetConn struct {
-	*net.UDPConn
-	resolver *Resolver
-	prompt   *prompt
-	local    netip.AddrPort
-	wildcard bool
-	oob      []byte // of the one reader
-	from     peer   // of the datagram being read
+	resolver  *Resolver
+	prompt    *prompt
+	datagrams *datagrams
+	from      peer          // of the datagram that is looked at
+	reading   chan struct{} // closed when the reader runs
+	thread    int           // the reader's own, where the system has such; good when it runs
+}
+
+// controller is a socket, as [syscall.RawConn] gives access to it.
+type controller interface {
+	Control(fn func(fd uintptr)) error
 }
 
 // peer is where a datagram came from, and the address it was sent to.
 type peer struct {
 	remote netip.AddrPort // IPv4-mapped addresses as IPv4
 	local  netip.AddrPort
-	to     netip.AddrPort // remote as the socket knows it
-	oob    []byte         // control message that sends the answer from local; nil: the socket's own address
+	oob    []byte // control message that sends the answer from local; nil: the socket's own address
 }
 
 func (p *peer) Network() string { return "udp" }
 func (p *peer) String() string  { return p.remote.String() }
 
-func newPacketConn(c *net.UDPConn, r *Resolver) (*packetConn, error) {
-	p := &packetConn{UDPConn: c, resolver: r, local: unmap(c.LocalAddr().(*net.UDPAddr).AddrPort())}
-	if p.wildcard = p.local.Addr().IsUnspecified(); !p.wildcard {
-		return p, nil
+func (p *peer) setLocal(addr netip.Addr) { p.local = netip.AddrPortFrom(addr, p.local.Port()) }
+
+func newPacketConn(c *net.UDPConn, r *Resolver, answers *prompt) (*packetConn, error) {
+	p := &packetConn{resolver: r, prompt: answers, reading: make(chan struct{})}
+	started := func(thread int) {
+		p.thread = thread
+		close(p.reading)
 	}
-	// A dual-stack socket needs both, and has both.
-	err6 := ipv6.NewPacketConn(c).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
-	err4 := ipv4.NewPacketConn(c).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
-	if err6 != nil && err4 != nil {
-		return nil, fmt.Errorf("asking for the destination of datagrams: %w", errors.Join(err6, err4))
-	}
-	p.oob = make([]byte, len(ipv4.NewControlMessage(ipv4.FlagDst|ipv4.FlagInterface))+len(ipv6.NewControlMessage(ipv6.FlagDst|ipv6.FlagInterface)))
-	return p, nil
+	var err error
+	p.datagrams, err = newDatagrams(c, started, func(n int) { r.count.unsent.Add(uint64(n)) })
+	return p, err
 }
 
 // ReadFrom reads until a query of a client that may ask is for the library.
 func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	failures := 0
 	for {
-		n, oobn, _, from, err := p.ReadMsgUDPAddrPort(b, p.oob)
+		msg, received, err := p.datagrams.take(&p.from)
 		if err != nil {
 			if failures++; passing(err) && failures < maxReadFailures {
 				continue
@@ -73,74 +71,62 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, err
 		}
 		failures = 0
-		p.from = peer{remote: unmap(from), local: p.local, to: from}
-		if p.wildcard {
-			p.from.destination(p.oob[:oobn], p.local.Port())
-		}
-		reply, ok := p.resolver.admits(p.from.remote, b[:n])
+		reply, ok := p.resolver.admits(p.from.remote, msg)
 		handled := !ok
 		if ok {
-			reply, handled = p.prompt.answer(b[:n], &p.from)
+			reply, handled = p.prompt.answer(msg, &p.from, received, p.datagrams.room())
 		}
 		if !handled {
 			p.prompt.handed.Add(1)
 			handed := p.from
-			return n, &handed, nil
+			p.datagrams.keepControl(&handed)
+			return copy(b, msg), &handed, nil
 		}
 		if reply != nil {
-			if _, err := p.WriteTo(reply, &p.from); err != nil {
-				p.resolver.count.unsent.Add(1)
-			}
+			p.datagrams.answer(reply)
 		}
 	}
 }
 
 // WriteTo sends an answer to a *peer of ReadFrom.
 func (p *packetConn) WriteTo(b []byte, addr net.Addr) (int, error) {
-	to := addr.(*peer)
-	n, _, err := p.WriteMsgUDPAddrPort(b, to.oob, to.to)
-	return n, err
+	if err := p.datagrams.send(b, addr.(*peer)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
-// destination takes the address that was asked from the control message.
-func (p *peer) destination(oob []byte, port uint16) {
-	var six ipv6.ControlMessage
-	if err := six.Parse(oob); err == nil && six.Dst != nil {
-		p.setLocal(six.Dst, port)
-		if local := p.local.Addr(); local.Is6() {
-			source := ipv6.ControlMessage{Src: six.Dst}
-			if local.IsLinkLocalUnicast() { // any other is routed: the way back may be another
-				source.IfIndex = six.IfIndex
-			}
-			p.oob = source.Marshal()
-			return
-		}
+// LocalAddr is the address that is bound.
+func (p *packetConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(p.datagrams.local) }
+
+// SetReadDeadline ends the reading when the time is past, as the library does to
+// end its server. The library's bound on the wait for one datagram means nothing
+// to a server.
+func (p *packetConn) SetReadDeadline(t time.Time) error {
+	if !t.After(time.Now()) {
+		p.datagrams.interrupt()
 	}
-	var four ipv4.ControlMessage
-	if err := four.Parse(oob); err == nil && four.Dst != nil {
-		p.setLocal(four.Dst, port)
-	}
-	if p.local.Addr().Is4() && !p.local.Addr().IsUnspecified() {
-		p.oob = (&ipv4.ControlMessage{Src: p.local.Addr().AsSlice()}).Marshal()
-	}
+	return nil
 }
 
-func (p *peer) setLocal(ip net.IP, port uint16) {
-	if addr, ok := netip.AddrFromSlice(ip); ok {
-		p.local = netip.AddrPortFrom(addr.Unmap(), port)
-	}
-}
+// SetWriteDeadline does nothing: no write waits.
+func (p *packetConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline is SetReadDeadline.
+func (p *packetConn) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }
+
+// Close also ends the reading.
+func (p *packetConn) Close() error { return p.datagrams.close() }
 
 // passing tells whether a read error concerns one datagram and not the socket,
 // such as the ICMP error that an earlier answer met.
 func passing(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && !op.Timeout() && !errors.Is(err, net.ErrClosed)
+	return !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, net.ErrClosed)
 }
 
-// drain waits until the kernel holds no more queries of this socket, for half of
-// the time that ctx has left at most: what comes faster than it is answered
-// must not keep the rest of a shutdown from its time.
+// drain waits until all that has come is read, and answered where that takes no
+// waiting, for half of the time that ctx has left at most: what comes faster than
+// it is answered must not keep the rest of a shutdown from its time.
 func (p *packetConn) drain(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -149,7 +135,7 @@ func (p *packetConn) drain(ctx context.Context) {
 	}
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
-	for p.waiting() > 0 {
+	for p.waiting() > 0 || !p.datagrams.idle.Load() {
 		select {
 		case <-look.C:
 		case <-ctx.Done():

@@ -5,10 +5,12 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -40,9 +42,11 @@ func TestMeasuredMillion(t *testing.T) {
 		mix = append(mix, names[i*400], fmt.Sprintf("www%d.clean.test", i))
 	}
 	pump(t, p.dns, mix)
+	bare := startEcho(t, 0)
 
-	var quiet, busy []lag
+	var machine, quiet, busy []lag
 	for round := range rounds {
+		machine = append(machine, measureLag(t, bare, mix, rate, span))
 		quiet = append(quiet, measureLag(t, p.dns, mix, rate, span))
 		writeMillion(t, dir, round+1)
 		busy = append(busy, measureLag(t, p.dns, mix, rate, span))
@@ -55,7 +59,8 @@ func TestMeasuredMillion(t *testing.T) {
 	peak := p.highWater()
 	p.stop()
 	took := longestUpdate(t, p)
-	q, b := medianLag(quiet), medianLag(busy)
+	m, q, b := medianLag(machine), medianLag(quiet), medianLag(busy)
+	t.Logf("a bare echo on that processor: 99.9th percentile %v, worst %v", m.p999, m.worst)
 	t.Logf("1,000,000 names, %d queries a second: a reload takes %v at most; 99.9th percentile %v (quiet %v), worst %v (quiet %v); %d of %d unanswered, kernel drops %.0f; resident %.0f MiB at rest, %.0f at most",
 		rate, took.Round(time.Millisecond), b.p999, q.p999, b.worst, q.worst, b.lost+q.lost, 2*rounds*rate*int(span/time.Second), drops, resting, peak)
 	if b.lost+q.lost > 0 || drops > 0 {
@@ -63,6 +68,64 @@ func TestMeasuredMillion(t *testing.T) {
 	}
 	if peak > 2*resting {
 		t.Errorf("%.0f MiB at most, expected at most twice the %.0f at rest", peak, resting)
+	}
+}
+
+// startEcho runs, in a process of its own on one processor, what does nothing but
+// send each datagram back: what it takes longer at times is the machine's doing.
+func startEcho(t *testing.T, cpu int) (addr string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "addr")
+	c := exec.Command(os.Args[0], "-test.run=^TestEchoProcess$")
+	c.Env = append(os.Environ(), "SINKHOLE_ECHO="+path)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	})
+	err := eventually(func() error {
+		text, err := os.ReadFile(path)
+		if addr = string(text); err == nil && addr == "" {
+			err = errors.New("the echo has no address yet")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin(t, c.Process.Pid, cpu)
+	return addr
+}
+
+// TestEchoProcess is that process.
+func TestEchoProcess(t *testing.T) {
+	path := os.Getenv("SINKHOLE_ECHO")
+	if path == "" {
+		t.Skip("skipped: it is run by TestMeasuredMillion, as a process of its own")
+	}
+	runtime.LockOSThread()
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := unix.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", bound.(*unix.SockaddrInet4).Port)
+	if err := os.WriteFile(path, []byte(addr), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for buffer := make([]byte, 4096); ; { // until it is killed
+		n, from, err := unix.Recvfrom(socket, buffer, 0)
+		if err == nil {
+			_ = unix.Sendto(socket, buffer[:n], 0, from)
+		}
 	}
 }
 

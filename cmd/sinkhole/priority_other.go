@@ -2,5 +2,8 @@
 
 package main
 
-// lowerPriority does nothing where priorities are those of whole processes.
+// Elsewhere than on Linux priorities are those of whole processes.
+
 func lowerPriority() error { return nil }
+
+func preferReaders([]int) error { return nil }

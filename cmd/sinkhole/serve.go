@@ -31,6 +31,11 @@ func newServe(file *string) *cobra.Command {
 	}
 }
 
+const (
+	threadsPerCPU = 2 // threads that run Go code at one time
+	leastThreads  = 4
+)
+
 func serve(file string) error {
 	c, err := load(file)
 	if err != nil {
@@ -39,10 +44,10 @@ func serve(file string) error {
 	if err := checkBeside(c); err != nil {
 		return err
 	}
-	// With one thread for Go code, work beside the path would hold up answers
-	// until it is preempted.
-	if runtime.GOMAXPROCS(0) < 2 {
-		runtime.GOMAXPROCS(2)
+	// A reader that the kernel wakes must not wait for other Go code to pause:
+	// the kernel shares the processors better, by priority.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0)*threadsPerCPU, leastThreads))
 	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)

@@ -169,8 +169,13 @@ func (s *server) openConsoles(c *configs.Config) error {
 // serve starts to answer.
 func (s *server) serve() {
 	s.control.serve()
+	var readers []int
 	for _, l := range s.listeners {
 		l.Serve()
+		readers = append(readers, l.Reader())
+	}
+	if err := preferReaders(readers); err != nil {
+		s.log.Warn("the threads that answer queries have no preference over others", zap.Error(err))
 	}
 	s.serving.Store(true)
 	s.state.Store(nil)
