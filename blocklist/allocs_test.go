@@ -21,7 +21,8 @@ func TestJudgingDoesNotAllocate(t *testing.T) {
 		{Indicator: format.Indicator{Trigger: format.ResponseIP, Prefix: netip.MustParsePrefix("2001:db8::/32")}},
 		{Indicator: format.Indicator{Trigger: format.ClientIP, Prefix: netip.MustParsePrefix("198.51.100.0/24")}},
 	}
-	p := compileEntries(t, entries, families(maxRulesPerList, format.Log))
+	north := Group{Name: "north", Clients: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}
+	p := compileEntries(t, entries, families(maxRulesPerList, format.Log)).regrouped(2, newGroups([]Group{north}))
 	chain := append(wireName("a.good.test"), wireName("b.good.test")...)
 	listed := append(wireName("a.good.test"), wireName("b.evil.example")...)
 	for _, test := range []struct {
@@ -47,13 +48,18 @@ func TestJudgingDoesNotAllocate(t *testing.T) {
 			qname := wireName(test.qname)
 			client, _ := netip.ParseAddr(test.client)
 			var v Verdict
+			group := ""
 			allocs := testing.AllocsPerRun(200, func() {
 				v = Verdict{}
 				p.JudgeQuestion(client, qname, 0, &v)
 				p.JudgeAnswer(test.names, test.kinds, test.addrs, 0, &v)
+				group = p.GroupName(&v)
 			})
 			if v.Decision != test.want {
 				t.Errorf("decision %d, expected %d", v.Decision, test.want)
+			}
+			if inGroup := test.client != ""; inGroup != (group == north.Name) {
+				t.Errorf("group %q", group)
 			}
 			if allocs != 0 {
 				t.Errorf("%v allocations, expected none", allocs)

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"sinkhole/blocklist/feed"
 	"sinkhole/blocklist/guard"
 )
@@ -26,6 +28,14 @@ type Approval struct {
 	List    string    `json:"list"`
 	Entry   string    `json:"entry,omitempty"`   // as package guard writes it
 	Version string    `json:"version,omitempty"` // digest of the content approved
+}
+
+// What is what was approved, as it is shown: the entry, or the content.
+func (a *Approval) What() string {
+	if a.Entry != "" {
+		return a.Entry
+	}
+	return "the content " + HeldVersion(a.Version)
 }
 
 // newApprovals keeps approvals in a store, or without one in memory.
@@ -200,6 +210,28 @@ func (l *Lists) Approvals(list string) ([]Approval, error) {
 	}
 	return slices.Clone(known.all), nil
 }
+
+// tellApprovals logs what was approved of a list before, as it acts on.
+func (l *Lists) tellApprovals(list string) {
+	all, err := l.Approvals(list)
+	if err != nil {
+		l.options.Logger.Error("approvals of a list cannot be read: none of them acts", zap.String("list", list), zap.Error(err))
+		return
+	}
+	if len(all) == 0 {
+		return
+	}
+	var what []string
+	for i := range all[:min(len(all), loggedApprovals)] {
+		what = append(what, all[i].What())
+	}
+	newest := &all[len(all)-1]
+	l.options.Logger.Info("approved before", zap.String("list", list), zap.Int("approvals", len(all)), zap.Strings("first", what),
+		zap.Time("newest", newest.Time), zap.String("by", newest.User))
+}
+
+// loggedApprovals is how many approvals of a list are named in the log.
+const loggedApprovals = 10
 
 // Approve lets in entries that the guard held or refused in a list; user is who
 // decided.

@@ -17,8 +17,8 @@ type Diff struct {
 	Before         string    `json:"before"`  // of that before
 	Added, Removed int       `json:"-"`
 	Changed        int       `json:"-"` // that stay, and do something else
-	// Names, addresses and prefixes, the first of those counted; empty for a list
-	// that was not there before.
+	// Names, addresses and prefixes, the first of those counted; empty, never nil,
+	// where there are none, and for a list that was not there before.
 	AddedEntries   []string `json:"added"`
 	RemovedEntries []string `json:"removed"`
 	ChangedEntries []Change `json:"changed"`
@@ -32,6 +32,13 @@ type Change struct {
 	Entry  string `json:"entry"`
 	Before string `json:"before"` // actions; "exactly" and "below" where not of the name and all below
 	After  string `json:"after"`
+}
+
+func newDiff(list, version string) *Diff {
+	return &Diff{
+		List: list, Time: time.Now(), Version: version,
+		AddedEntries: []string{}, RemovedEntries: []string{}, ChangedEntries: []Change{},
+	}
 }
 
 // maxDiff bounds the entries that a diff names.
@@ -60,7 +67,7 @@ func (l *Lists) compare(old, p *Policy, next map[string]*content, u *Update) {
 			continue
 		}
 		name := p.lists[i].Name
-		d := &Diff{List: name, Time: time.Now(), Version: p.lists[i].Version}
+		d := newDiff(name, p.lists[i].Version)
 		u.Added += d.take(old, at, p, i)
 		if _, fresh := next[name]; fresh {
 			l.setDiff(d)
@@ -79,7 +86,8 @@ func (l *Lists) previewHeld(p *Policy, results map[string]*reading, held map[str
 			continue
 		}
 		at := p.listNamed(name)
-		d := &Diff{List: name, Time: time.Now(), Version: r.version, Held: reason, GuardRefused: r.refused.shown, GuardHeld: r.held.shown}
+		d := newDiff(name, r.version)
+		d.Held, d.GuardRefused, d.GuardHeld = reason, r.refused.shown, r.held.shown
 		d.take(p, at, after, 0)
 		l.setDiff(d)
 	}
@@ -137,14 +145,15 @@ func (p *Policy) partsOf(list int) (all []*part) {
 func (d *Diff) take(before *Policy, at int, after *Policy, list int) (fresh int) {
 	c := comparison{one: after, list: list, other: before, otherList: at}
 	c.run()
-	d.Added, d.AddedEntries, d.Changed, d.ChangedEntries = c.lacking, c.entries, c.changed, c.changes
+	d.Added, d.Changed = c.lacking, c.changed
+	d.AddedEntries, d.ChangedEntries = append(d.AddedEntries, c.entries...), append(d.ChangedEntries, c.changes...)
 	if at < 0 {
 		return c.fresh
 	}
 	d.Before = before.lists[at].Version
 	back := comparison{one: before, list: at, other: after, otherList: list}
 	back.run()
-	d.Removed, d.RemovedEntries = back.lacking, back.entries
+	d.Removed, d.RemovedEntries = back.lacking, append(d.RemovedEntries, back.entries...)
 	return c.fresh
 }
 

@@ -228,7 +228,7 @@ func (x *exporter) eachPrefix(set *prefixSet, client bool, fn func(prefix netip.
 	}
 	*table = prefixSet{table: &bart.Table[uint32]{}, nodes: set.nodes}
 	ruling := func(a netip.Addr) ruling {
-		var v Verdict
+		v := Verdict{Group: judge.groups.of(a)} // without its group all lists hold
 		if table.count = len(covers); client {
 			judge.JudgeQuestion(a, []byte{0}, x.options.Now.Unix(), &v)
 		} else {

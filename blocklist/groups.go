@@ -66,10 +66,10 @@ func (g *groups) add(spec Group) {
 			overlap.own++
 			continue
 		}
-		if _, same := g.table.Get(prefix); same && owner == number {
+		if owner != number {
+			overlap.cover(prefix, g.all[owner].Name)
+		} else if _, same := g.table.Get(prefix); same {
 			overlap.twice.add(prefix)
-		} else if owner != number {
-			overlap.cover(prefix, g.all[owner].Name, same)
 		}
 	}
 	g.warnings = append(g.warnings, overlap.warnings()...)

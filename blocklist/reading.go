@@ -244,6 +244,10 @@ func (p *pass) parse(name string, text io.Reader) error {
 	firstFault := len(p.faults.shown)
 	result, err := format.Parse(text, format.Options{Kind: p.spec.Format, Match: p.spec.Match},
 		func(i *format.Indicator) {
+			if i.TakesBack {
+				p.builder.takeBack(i)
+				return
+			}
 			if p.serial != "" {
 				i.Line = 0
 			}

@@ -117,9 +117,10 @@ type builder struct {
 	seg    *segment
 	chunk  []byte
 	refs   referenceWriter
-	file   uint16    // of what is added
-	low    int       // entries left out for their confidence
-	excess int       // rules left out because of maxRulesPerList or maxEntryData
+	file   uint16 // of what is added
+	low    int    // entries left out for their confidence
+	excess int    // rules left out because of maxRulesPerList or maxEntryData
+	taken  map[takenRule]bool
 	future int       // entries first seen after opened, in force all the same
 	opened time.Time // when the list was begun to be read
 	// Families and markings: their octets, and the rules that got none because of
@@ -301,6 +302,9 @@ func (b *builder) finish() (*segment, error) {
 		if err := b.seal(); err != nil {
 			return nil, err
 		}
+	}
+	if len(b.taken) > 0 {
+		b.seg.dropTaken(b.taken)
 	}
 	b.seg.refs = b.refs.finish()
 	return b.seg, nil

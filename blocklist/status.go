@@ -173,6 +173,9 @@ func (l *Lists) report(specs []Spec, u Update, cause string) {
 		if !slices.Contains(u.Lists, s.Name) {
 			continue
 		}
+		if cause == causeConfiguration {
+			l.tellApprovals(s.Name)
+		}
 		if s.HeldReason != "" {
 			log.Error("list held", zap.String("list", s.Name), zap.String("reason", s.HeldReason), zap.String("serving", serving(s.State)),
 				zap.String("do", "sinkhole lists diff "+s.Name))

@@ -141,9 +141,9 @@ type TSIG struct {
 // Guard keeps dangerous list entries and updates out.
 type Guard struct {
 	Protect     []Protect `yaml:"protect" doc:"public-suffixes, platforms: an entry that would block one of these whole is refused"`
-	Files       []string  `yaml:"files" doc:"files of names and prefixes of the operator's own to protect likewise: name, *.name (entries below it are refused too), address or prefix a line; also a newer public_suffix_list.dat"`
+	Files       []string  `yaml:"files" doc:"files of names and prefixes of the operator's own to protect likewise: name, *.name (entries below it are refused too), address or prefix a line; also a newer public_suffix_list.dat or a warning list of MISP (JSON)"`
 	Hold        []string  `yaml:"hold" doc:"files of popular names, one a line or after its rank (17,name): such an entry waits for sinkhole lists approve"`
-	ShrinkLimit Percent   `yaml:"shrink_limit" doc:"a list that lost more than this since its last good copy is held; 100%: never"`
+	ShrinkLimit Percent   `yaml:"shrink_limit" doc:"a list that lost more than this of its entries at once, or within a day of those that act, is held; 100%: only one of which nothing is left"`
 	OnEmpty     OnEmpty   `yaml:"on_empty" doc:"a start without any usable list: serve or refuse"`
 }
 

@@ -17,6 +17,8 @@ import (
 const (
 	maxSecret  = 4 << 10
 	maxClients = 64 << 20
+	// maxClientFaults bounds the lines of one file that an error names.
+	maxClientFaults = 20
 )
 
 // Secret reads the secret of the header. Empty where no file is named.
@@ -61,7 +63,7 @@ func readSecret(path string) (string, error) {
 }
 
 // ReadClients reads a file of clients of a group: an address or prefix a line, #
-// begins a comment.
+// begins a comment. An error has a line for each of the first lines at fault.
 func ReadClients(path string) (prefixes []netip.Prefix, err error) {
 	file, err := openRegular(path)
 	if err != nil {
@@ -70,7 +72,8 @@ func ReadClients(path string) (prefixes []netip.Prefix, err error) {
 	defer file.Close()
 	bounded := &io.LimitedReader{R: file, N: maxClients + 1}
 	scanner := bufio.NewScanner(bounded)
-	line := 0
+	line, bad := 0, 0
+	var faults []error
 	for scanner.Scan() {
 		line++
 		text, _, _ := strings.Cut(strings.TrimPrefix(scanner.Text(), "\uFEFF"), "#")
@@ -78,12 +81,18 @@ func ReadClients(path string) (prefixes []netip.Prefix, err error) {
 			continue
 		}
 		p, err := parsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
+		if err == nil {
+			prefixes = append(prefixes, p)
+		} else if bad++; bad <= maxClientFaults {
+			faults = append(faults, fmt.Errorf("%s:%d: %w", path, line, err))
 		}
-		prefixes = append(prefixes, p)
+	}
+	if more := bad - maxClientFaults; more > 0 {
+		faults = append(faults, fmt.Errorf("%s: and %d more lines", path, more))
 	}
 	switch err := scanner.Err(); {
+	case bad > 0:
+		return nil, errors.Join(faults...)
 	case errors.Is(err, bufio.ErrTooLong):
 		return nil, fmt.Errorf("%s:%d: found a line of more than %d bytes, expected an address or prefix a line: is this another file?", path, line+1, bufio.MaxScanTokenSize)
 	case err != nil:
@@ -139,8 +148,11 @@ func checkDirectory(path string) error {
 func (c *Config) CheckFiles() error {
 	d := &decoder{source: c.source}
 	check := func(key string, err error) {
-		if err != nil {
-			d.fault(c.source.near(key), key, "%s", err)
+		if err == nil {
+			return
+		}
+		for fault := range strings.SplitSeq(err.Error(), "\n") {
+			d.fault(c.source.near(key), key, "%s", fault)
 		}
 	}
 	for section, lists := range map[string][]List{"lists": c.Lists, "allow": c.Allow} {

@@ -224,6 +224,21 @@ func TestJournalPath(t *testing.T) {
 	}
 }
 
+func TestEveryFaultOfAClientFileIsTold(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir, "clients", "192.0.2.1\nnobody # at all\n10.0.0.0/33\n")
+	const expected = `, expected an address or a prefix, as in "192.0.2.7", "10.0.0.0/8" or "2001:db8::/32"`
+	want := path + `:2: found "nobody"` + expected + "\n" + path + `:3: found "10.0.0.0/33"` + expected
+	if clients, err := ReadClients(path); clients != nil || err == nil || err.Error() != want {
+		t.Errorf("got %v, %v\nwant %s", clients, err, want)
+	}
+	path = write(t, dir, "page", strings.Repeat("<p>\n", 100))
+	_, err := ReadClients(path)
+	if err == nil || strings.Count(err.Error(), "\n") != maxClientFaults || !strings.HasSuffix(err.Error(), path+": and 80 more lines") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestClientFilesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, dir, "one-line", strings.Repeat("1", 70_000))

@@ -107,6 +107,7 @@ func writtenFields(t *testing.T) map[string]bool {
 	t.Helper()
 	full := &testPolicy{indicators: []Indicator{fullPolicy.indicators[0], fullPolicy.indicators[1]}}
 	everything := func(h *Hit) {
+		h.Group = "north"
 		h.Evidence, h.NRules, h.Rules, h.MoreRules = full, 2, [MaxRules]uint64{0, 1}, 1
 		h.Trigger, h.Value, h.Chain = TriggerCNAME, wireName("bad", "example"), wireName("bad", "example")
 	}

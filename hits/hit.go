@@ -80,11 +80,12 @@ func (t Trigger) String() string {
 const MaxRules = 16
 
 // Hit is one query that matched the policy, as the data path knows it: a value
-// without owned pointers, so that recording it allocates nothing. The slices
-// and the Evidence refer to memory that never changes.
+// without owned pointers, so that recording it allocates nothing. The slices,
+// the strings and the Evidence refer to memory that never changes.
 type Hit struct {
 	Time   time.Time      // when the query was read
 	Client netip.AddrPort // the socket's other end
+	Group  string         // of the client, as the policy names it; "": in none
 	Server netip.AddrPort // the address that was asked
 
 	QName    [255]byte // wire form, lower case; the first QNameLen octets

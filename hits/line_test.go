@@ -74,6 +74,8 @@ func TestLineSaysOnlyWhatIsTrue(t *testing.T) {
 			[]string{`"type":["connection","allowed"]`, `"mode":"observe"`, `"response_code":"NOERROR"`}, []string{"resolved_ip", `"ttl"`}},
 		{"refused has no record", func(h *Hit) { h.Action, h.RCode, h.Sink, h.TTL, h.HasTTL = "refused", 5, netip.Addr{}, 0, false },
 			[]string{`"response_code":"REFUSED"`, `"denied"`}, []string{`"ttl"`, `"address"`}},
+		{"a client in a group", func(h *Hit) { h.Group = "north \"1\"" }, []string{`"mode":"enforce","group":"north \"1\"","count":1`}, nil},
+		{"a client in none", func(h *Hit) { h.Group = "" }, nil, []string{`"group"`}},
 		{"a TTL of 0", func(h *Hit) { h.TTL = 0 }, []string{`"ttl":0`}, nil},
 		{"to come back over TCP", func(h *Hit) { h.Action, h.Sink, h.HasTTL, h.Truncated = "tcp-only", netip.Addr{}, false, true },
 			[]string{`"type":["connection","denied"]`, `"mode":"enforce"`}, []string{`"ttl"`}},

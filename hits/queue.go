@@ -93,7 +93,7 @@ func (q *Queue) peek() *Hit {
 // policy that was replaced must not live on in an idle queue.
 func (q *Queue) release() {
 	s := &q.slots[q.head&q.mask]
-	s.hit.Value, s.hit.Chain, s.hit.Evidence = nil, nil, nil
+	s.hit.Value, s.hit.Chain, s.hit.Evidence, s.hit.Group = nil, nil, nil, ""
 	s.turn.Store(q.head + uint64(len(q.slots)))
 	q.head++
 }

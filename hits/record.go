@@ -123,6 +123,7 @@ type RecordSinkhole struct {
 	SourceProven bool              `json:"source_proven"`
 	Peer         RecordPeer        `json:"peer"`
 	Mode         string            `json:"mode"`
+	Group        string            `json:"group"` // of the client; "": in none
 	Count        uint64            `json:"count"`
 
 	Merged             string   `json:"merged"` // "", MergedIndicator or MergedClient

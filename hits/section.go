@@ -211,6 +211,7 @@ func (s *sinkholeSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	} else {
 		enc.AddString("mode", "enforce")
 	}
+	addString(enc, "group", h.Group)
 	if s.g == nil {
 		enc.AddUint64("count", 1)
 		return nil

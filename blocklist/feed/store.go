@@ -187,33 +187,6 @@ func (s *Store) tellDamage(tell func(name string)) {
 	s.told = append(s.told, tell)
 }
 
-// Prune removes the directories of lists that are not among names and that
-// nothing was written to for longer than unused. Call it after the lists in use
-// were opened.
-func (s *Store) Prune(names []string, unused time.Duration) error {
-	if s.readOnly {
-		return ErrReadOnly
-	}
-	keep := make(map[string]bool)
-	for _, name := range names {
-		keep[dirName(name)] = true
-	}
-	all, err := os.ReadDir(s.dir)
-	if err != nil {
-		return storeError(err)
-	}
-	var faults []error
-	for _, d := range all {
-		info, err := os.Stat(filepath.Join(s.dir, d.Name(), stateName))
-		if keep[d.Name()] || err != nil || time.Since(info.ModTime()) < unused {
-			continue // in use, another's, or not so long ago
-		}
-		s.log.Info("copies of a list that is configured no more are removed", zap.String("directory", d.Name()))
-		faults = append(faults, os.RemoveAll(filepath.Join(s.dir, d.Name())))
-	}
-	return errors.Join(faults...)
-}
-
 func (s *Store) shelf(name string) *shelf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,5 +213,18 @@ func dirName(name string) string {
 		return '-'
 	}, name)
 	sum := sha256.Sum256([]byte(name))
-	return "list-" + plain[:min(shown, len(plain))] + "-" + hex.EncodeToString(sum[:])[:told]
+	return listDirPrefix + plain[:min(shown, len(plain))] + "-" + hex.EncodeToString(sum[:])[:told]
+}
+
+const listDirPrefix = "list-"
+
+// isListDir tells directories of lists from those of others.
+func isListDir(name string) bool { return strings.HasPrefix(name, listDirPrefix) }
+
+func dirNames(names []string) map[string]bool {
+	all := make(map[string]bool)
+	for _, name := range names {
+		all[dirName(name)] = true
+	}
+	return all
 }

@@ -652,24 +652,49 @@ func FuzzStoreState(f *testing.F) {
 
 func TestStorePrune(t *testing.T) {
 	s := openStore(t, t.TempDir())
-	for _, name := range []string{"kept", "old", "recent"} {
+	const keep = 90 * 24 * time.Hour
+	age := func(name string, but ...string) {
+		past := time.Now().Add(-keep - time.Hour)
+		for _, f := range filesOf(t, s, name) {
+			if !slices.Contains(but, f) {
+				must(t, os.Chtimes(filepath.Join(s.shelf(name).dir, f), past, past))
+			}
+		}
+	}
+	for _, name := range []string{"kept", "back", "old", "recent", "approved"} {
 		settle(t, s, offer(t, s, name, source, name), Accept())
 	}
-	must(t, os.Mkdir(filepath.Join(s.dir, "approvals"), 0o700))
-	past := time.Now().Add(-100 * 24 * time.Hour)
-	for _, name := range []string{"kept", "old"} {
+	for _, name := range []string{"approved", "old file", "recent file"} { // lists from files have no copy
 		dir, err := s.Dir(name)
 		must(t, err)
-		must(t, os.Chtimes(filepath.Join(dir, stateName), past, past))
+		must(t, os.WriteFile(filepath.Join(dir, "approvals.jsonl"), []byte("{}\n"), 0o600))
 	}
-	must(t, s.Prune([]string{"kept"}, 90*24*time.Hour))
+	must(t, os.Mkdir(filepath.Join(s.dir, "others"), 0o700))
+	age("kept")
+	age("old")
+	must(t, s.Prune([]string{"kept"}, keep))
+	checkHolds(t, s, "old", "old - -") // in use until just now, for all that is known
+
+	for _, name := range []string{"kept", "back", "old", "old file"} {
+		age(name)
+	}
+	age("approved", "approvals.jsonl")
+	must(t, s.Prune([]string{"kept", "back"}, keep))
+	must(t, s.Prune([]string{"kept"}, keep)) // back has begun anew
+	var left []string
+	all, err := os.ReadDir(s.dir)
+	must(t, err)
+	for _, f := range all {
+		left = append(left, f.Name())
+	}
+	want := []string{dirName("approved"), dirName("back"), dirName("kept"), dirName("recent"), dirName("recent file"), storeLock, "others"}
+	if slices.Sort(want); !slices.Equal(left, want) {
+		t.Errorf("left are %q, want %q", left, want)
+	}
 	s = reopen(t, s)
 	checkHolds(t, s, "kept", "kept - -")
 	checkHolds(t, s, "old", "- - -")
 	checkHolds(t, s, "recent", "recent - -")
-	if _, err := os.Stat(filepath.Join(s.dir, "approvals")); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestStoreUnwritable(t *testing.T) {

@@ -17,12 +17,12 @@ const (
 	reasonCosmetic   = "a rule on parts of a page, which DNS never sees"
 	reasonURLRule    = "a rule on URLs, of which DNS sees the host only"
 	reasonExpression = "a pattern or regular expression on URLs, expected ||name^ for a rule that DNS can apply"
-	reasonBadFilter  = "$badfilter takes back another rule of the list, which this reader does not; take that rule out of the list, or allow its name"
 )
 
 // readAdblock reads what DNS can apply of an adblock list, as AdGuard's DNS
 // filtering understands it: ||name^ is the name and all below it, |name^ the
-// name alone, @@ begins an exception, $important outranks exceptions. Lines as in
+// name alone, @@ begins an exception, $important outranks exceptions, $badfilter
+// takes back the rule that is the same but for it. Lines as in
 // hosts files and bare names stand for the name alone. All else is counted as
 // not applicable.
 func readAdblock(in *lines, out *sink, scope Scope) {
@@ -74,6 +74,10 @@ func readAdblockLine(number int, line, scratch []byte, out *sink, scope Scope) {
 	if r.exception {
 		ind.Action = PassThru
 	}
+	if r.bad {
+		out.takeBack()
+		return
+	}
 	out.put()
 }
 
@@ -110,6 +114,7 @@ type adblockRule struct {
 	scope     Scope
 	order     uint8
 	exception bool
+	bad       bool // it takes back the rule that it otherwise is
 }
 
 func (r *adblockRule) read(scratch, text []byte) problem {
@@ -205,7 +210,7 @@ func (r *adblockRule) modifiers(text []byte) problem {
 		case "important":
 			important = true
 		case "badfilter":
-			return notApplicable(reasonBadFilter)
+			r.bad = true
 		case "all", "document", "doc", "network":
 			whole = true
 		case "popup":

@@ -78,11 +78,13 @@ func look(in *lines) (Kind, error) {
 func readable(seen, wanted Kind, in *lines) error {
 	switch {
 	case seen == kindJSON && wanted == Auto, !isJSONKind(wanted) && wanted != Auto && isJSON(in.window(maxLine)):
-		what := string(kindJSON)
+		what, hint := string(kindJSON), ""
 		if seen != kindJSON {
 			what = string(seen) + " (JSON)"
+		} else if bytes.Contains(in.window(maxLine), []byte(`"list"`)) {
+			hint = "; a warning list of MISP names what is innocent: give it as guard.files"
 		}
-		return &Error{Line: in.read + 1, Err: fmt.Errorf("a %s document, expected a list in the notation %s", what, wantedKinds(wanted))}
+		return &Error{Line: in.read + 1, Err: fmt.Errorf("a %s document, expected a list in the notation %s%s", what, wantedKinds(wanted), hint)}
 	case wanted != Auto:
 		return nil
 	case seen == "":

@@ -20,6 +20,9 @@ func checkedParse(t *testing.T, list []byte, o Options) (emitted []Indicator, re
 		}
 		line = ind.Line
 		checkIndicator(t, ind)
+		if ind.TakesBack { // no entry
+			return
+		}
 		kept := *ind
 		kept.Name, kept.Data = bytes.Clone(ind.Name), bytes.Clone(ind.Data)
 		emitted = append(emitted, kept)

@@ -75,6 +75,10 @@ type Indicator struct {
 	// smaller decides. Notations in which the most specific entry decides leave it
 	// at 0; in adblock lists $important rules have 0, exceptions 1, all others 2.
 	Precedence uint8
+	// TakesBack is true for what is no entry: the list takes back its own of this
+	// trigger, scope, action and precedence, before it and behind it (adblock's
+	// $badfilter).
+	TakesBack bool
 	// Policy is true for the rule of a response policy zone, which states what is
 	// to be done, and false for the line of a list of what is bad.
 	Policy bool

@@ -11,7 +11,8 @@ import (
 
 // outcome is what Parse made of a list.
 type outcome struct {
-	entries []string // as describe writes them
+	entries []string // as describe writes them, those that are taken back too
+	taken   int      // of them
 	faults  []Fault
 	result  Result
 	err     error
@@ -20,7 +21,12 @@ type outcome struct {
 func parse(list string, o Options) outcome {
 	var got outcome
 	got.result, got.err = Parse(strings.NewReader(list), o,
-		func(ind *Indicator) { got.entries = append(got.entries, describe(ind)) },
+		func(ind *Indicator) {
+			got.entries = append(got.entries, describe(ind))
+			if ind.TakesBack {
+				got.taken++
+			}
+		},
 		func(f Fault) { got.faults = append(got.faults, f) })
 	return got
 }
@@ -54,6 +60,9 @@ func describe(ind *Indicator) string {
 	}
 	if ind.Doubtful {
 		b.WriteString(" doubtful")
+	}
+	if ind.TakesBack {
+		b.WriteString(" taken-back")
 	}
 	if ind.Precedence != 0 {
 		fmt.Fprintf(&b, " order=%d", ind.Precedence)
@@ -93,7 +102,7 @@ func expect(t *testing.T, got outcome, entries ...string) {
 	if !slices.Equal(got.entries, entries) {
 		t.Errorf("entries:\n%s\nwant:\n%s", strings.Join(got.entries, "\n"), strings.Join(entries, "\n"))
 	}
-	if got.result.Entries != len(got.entries) || got.result.Malformed+got.result.Refused+got.result.NotApplicable != len(got.faults) {
+	if got.result.Entries != len(got.entries)-got.taken || got.result.Malformed+got.result.Refused+got.result.NotApplicable != len(got.faults) {
 		t.Errorf("%+v does not count %d entries and %d faults", got.result, len(got.entries), len(got.faults))
 	}
 }
@@ -119,6 +128,7 @@ func TestParseFails(t *testing.T) {
 		{"HTML with the kind given", "\n  <html>\n", Domains, "line 2: an HTML or XML page"},
 		{"XML", "<?xml version=\"1.0\"?>\n", Hosts, "an HTML or XML page"},
 		{"JSON", `{"error": "not found"}`, Auto, "a JSON document"},
+		{"MISP warning list", `{"list": ["good.example"], "name": "popular", "type": "hostname", "version": 1}`, Auto, "names what is innocent: give it as guard.files"},
 		{"JSON array", "[\n {\"a\": 1}]", Domains, "a JSON document"},
 		{"foreign CSV", "# title\n\nname,kind,advice\nbad.example,x,y\n", Auto, `line 3: CSV without a column "indicator"`},
 		{"foreign CSV said to be ours", "# title\n\nname,kind\nbad.example,x\n", CSV, `line 3: CSV without a column "indicator"`},

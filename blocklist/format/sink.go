@@ -37,6 +37,12 @@ func (s *sink) put() {
 	s.emit(&s.ind)
 }
 
+// takeBack hands out the indicator as one that the list takes back.
+func (s *sink) takeBack() {
+	s.ind.TakesBack = true
+	s.emit(&s.ind)
+}
+
 // leaveOut reports an entry that the list is read without. The column is
 // 1-based, 0 for the line as a whole.
 func (s *sink) leaveOut(line, column int, text []byte, p problem) {

@@ -21,7 +21,8 @@ type Options struct {
 	// it, or cover it from above, are refused), "*.name" (those below it too),
 	// ".name" (the same as name), an address or a prefix, each also after a rank
 	// ("17,name"); # begins a comment. A copy of public_suffix_list.dat is known by
-	// its markers and adds public suffixes.
+	// its markers and adds public suffixes. A warning list of MISP (list.json) is
+	// read as the names or addresses that it lists.
 	Files []string
 	// Hold are files of popular names in the same form: an entry that would block
 	// one of them is held.

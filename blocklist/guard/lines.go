@@ -20,9 +20,6 @@ func eachLine(path string, r io.Reader, visit func(line uint32, text []byte) err
 	line, bad := uint32(0), faults{path: path}
 	for scanner.Scan() {
 		text := scanner.Bytes()
-		if line == 0 {
-			text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-		}
 		line++
 		if err := visit(line, bytes.TrimSpace(text)); err != nil {
 			bad.add(line, err)

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -25,7 +26,16 @@ func newListing(b *builder, s source) *listing {
 	return &listing{builder: b, id: b.add(s), outcome: s.outcome, path: s.file}
 }
 
-func (l *listing) all(path string, r io.Reader) error { return eachLine(path, r, l.line) }
+func (l *listing) all(path string, r io.Reader) error {
+	text := bufio.NewReader(r)
+	if mark, _ := text.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark))
+	}
+	if beginsObject(text) {
+		return l.warninglist(path, text)
+	}
+	return eachLine(path, text, l.line)
+}
 
 func (l *listing) line(line uint32, text []byte) error {
 	switch {
@@ -43,6 +53,8 @@ func (l *listing) line(line uint32, text []byte) error {
 	}
 	return l.protect(mark{line, l.id}, unranked(text))
 }
+
+const byteOrderMark = "\xef\xbb\xbf"
 
 // content is a line without its comment.
 func content(text []byte) []byte {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -57,6 +58,14 @@ func check(c *configs.Config, out, messages io.Writer) error {
 		faults += checkList(&s, place(c, s.Name), out, messages)
 		if text := lists.copyText(s.Name); text != "" {
 			say(out, "list %s: %s\n", s.Name, text)
+		}
+		approvals, err := lists.Approvals(s.Name)
+		if err != nil {
+			say(messages, "list %s: %s: until then nothing that was approved acts\n", s.Name, err)
+			faults++
+		}
+		for _, a := range approvals {
+			say(out, "list %s: approved by %s at %s: %s\n", s.Name, a.User, a.Time.UTC().Format(time.RFC3339), a.What())
 		}
 	}
 	if faults > 0 {

@@ -24,12 +24,16 @@ func listOptions(c *configs.Config, store *feed.Store) blocklist.Options {
 func listConfiguration(c *configs.Config) blocklist.Configuration {
 	return blocklist.Configuration{
 		Specs: specs(c), DefaultAction: action(c.Sinkhole.Action), Groups: groups(c),
-		Guard: guard.Options{
-			PublicSuffixes: slices.Contains(c.Guard.Protect, configs.ProtectPublicSuffixes),
-			Platforms:      slices.Contains(c.Guard.Protect, configs.ProtectPlatforms),
-			Files:          c.Guard.Files, Hold: c.Guard.Hold,
-		},
+		Guard:      guardOptions(c),
 		HoldShrunk: c.Guard.ShrinkLimit < 100, ShrinkLimit: int(c.Guard.ShrinkLimit),
+	}
+}
+
+func guardOptions(c *configs.Config) guard.Options {
+	return guard.Options{
+		PublicSuffixes: slices.Contains(c.Guard.Protect, configs.ProtectPublicSuffixes),
+		Platforms:      slices.Contains(c.Guard.Protect, configs.ProtectPlatforms),
+		Files:          c.Guard.Files, Hold: c.Guard.Hold,
 	}
 }
 

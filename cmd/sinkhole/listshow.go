@@ -281,11 +281,7 @@ func (p *printer) source(l *listView) {
 }
 
 func (p *printer) approval(a *blocklist.Approval) {
-	what := a.Entry
-	if what == "" {
-		what = fmt.Sprintf("the content %.19s", a.Version)
-	}
-	p.say("  approved:  %s by %s at %s\n", what, a.User, a.Time.UTC().Format(time.RFC3339))
+	p.say("  approved:  %s by %s at %s\n", a.What(), a.User, a.Time.UTC().Format(time.RFC3339))
 }
 
 // moments is a time, and how long ago that was.

@@ -31,7 +31,7 @@ func readLists(c *configs.Config) (*listsOnce, error) {
 	}
 	lists, err := blocklist.Open(listOptions(c, store))
 	if err != nil {
-		return nil, err
+		return nil, atKeys(c, err)
 	}
 	once := &listsOnce{Lists: lists, copies: map[string]*feed.Copy{}}
 	for _, all := range [][]configs.List{c.Allow, c.Lists} {

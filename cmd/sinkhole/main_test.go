@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DNS", freePort(t))
+			e.Setenv("UID", strconv.Itoa(os.Geteuid()))
 			e.Setenv("HTTP", freePort(t))
 			e.Setenv("UPSTREAM", startUpstream(t).String())
 			e.Setenv("LISTS", "127.0.0.1:"+freePort(t))
@@ -137,13 +138,18 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(syscall.Kill(pid, sig))
 }
 
-// cmdJournaled waits until the journal under data/hits holds so many hits.
+// cmdJournaled waits until the journal in data/hits, or in another directory, holds
+// so many hits.
 func cmdJournaled(ts *testscript.TestScript, _ bool, args []string) {
+	dir := "data/hits"
+	if len(args) > 1 {
+		dir = args[1]
+	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	ts.Check(eventually(func() error {
 		found := 0
-		err := hits.Read(context.Background(), ts.MkAbs("data/hits"), hits.Filter{}, func(*hits.Record) error { found++; return nil })
+		err := hits.Read(context.Background(), ts.MkAbs(dir), hits.Filter{}, func(*hits.Record) error { found++; return nil })
 		if err == nil && found != want {
 			err = fmt.Errorf("the journal holds %d hits, want %d", found, want)
 		}

@@ -314,7 +314,9 @@ func (s *server) reload() (reloaded, error) {
 			r.Restart = append(r.Restart, key)
 		}
 	}
+	s.adopt(next)
 	if r.Update, err = s.lists.Configure(listConfiguration(next)); err != nil {
+		err = atKeys(next, err)
 		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
 		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
 	}

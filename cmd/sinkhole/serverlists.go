@@ -25,6 +25,7 @@ func (s *server) openLists(c *configs.Config) (err error) {
 			return fmt.Errorf("list_store: %w", err)
 		}
 	}
+	s.adopt(c)
 	o := listOptions(c, s.store)
 	o.Watch, o.Logger = true, s.log.Named("lists")
 	o.Background = s.update
@@ -32,7 +33,7 @@ func (s *server) openLists(c *configs.Config) (err error) {
 	o.Network.Dial, o.Network.Lookup = dialer.dial, dialer.lookup
 	o.Network.UserAgent = "sinkhole/" + versionText()
 	if s.lists, err = blocklist.Open(o); err != nil {
-		return err
+		return atKeys(c, err)
 	}
 	s.prune(c)
 	if len(c.Lists) == 0 {
@@ -52,13 +53,32 @@ func (s *server) prune(c *configs.Config) {
 	if s.store == nil {
 		return
 	}
-	var names []string
+	if err := s.store.Prune(listNames(c), keepUnused); err != nil {
+		s.log.Warn("what is kept of lists that are configured no more could not be removed", zap.Error(err))
+	}
+}
+
+// adopt lets a list from the network that has another name now find what is kept
+// of it.
+func (s *server) adopt(c *configs.Config) {
+	if s.store == nil {
+		return
+	}
+	for _, l := range slices.Concat(c.Allow, c.Lists) {
+		if !l.Remote() {
+			continue
+		}
+		if _, err := s.store.Adopt(l.Name, l.Source, listNames(c)); err != nil {
+			s.log.Warn("list has another name, and is fetched anew", zap.String("list", l.Name), zap.Error(err))
+		}
+	}
+}
+
+func listNames(c *configs.Config) (names []string) {
 	for _, l := range slices.Concat(c.Allow, c.Lists) {
 		names = append(names, l.Name)
 	}
-	if err := s.store.Prune(names, keepUnused); err != nil {
-		s.log.Warn("what is kept of lists that are configured no more could not be removed", zap.Error(err))
-	}
+	return names
 }
 
 // update runs the work on lists: out of the way of queries once there are any.

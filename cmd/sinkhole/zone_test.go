@@ -191,15 +191,20 @@ func (p *process) answers(name, part string) error {
 	return err
 }
 
-// shown is an error of the test unless lists show cert has all of some regular
-// expressions.
+// shown is an error of the test unless lists show cert soon has all of some
+// regular expressions: a change is in force a moment before it is counted.
 func (p *process) shown(expressions ...string) {
 	p.t.Helper()
-	out := p.run("lists", "show", "cert")
-	for _, e := range expressions {
-		if !regexp.MustCompile(e).MatchString(out) {
-			p.t.Errorf("no match of %s in\n%s", e, out)
+	if err := eventually(func() error {
+		out := p.run("lists", "show", "cert")
+		for _, e := range expressions {
+			if !regexp.MustCompile(e).MatchString(out) {
+				return fmt.Errorf("no match of %s in\n%s", e, out)
+			}
 		}
+		return nil
+	}); err != nil {
+		p.t.Error(err)
 	}
 }
 

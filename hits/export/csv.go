@@ -58,6 +58,7 @@ func csvColumns() []csvColumn {
 		{"list_files", func(r *hits.Record) string {
 			return eachList(r, func(l *hits.RecordList) string { return l.File })
 		}},
+		{"group", func(r *hits.Record) string { return r.Sinkhole.Group }},
 	}
 }
 

@@ -158,12 +158,13 @@ func TestCSV(t *testing.T) {
 		r.Event.End = r.Time.Add(time.Millisecond)
 		r.Sinkhole.Lists[0].Version, r.Sinkhole.Lists[0].File = "sha256:00", "a.csv"
 		r.Sinkhole.Lists[2].Version = "sha256:11"
+		r.Sinkhole.Group = "north"
 	}), lostRecord(), record(nil)))
 	for column, want := range map[string]string{
 		"time": "2026-02-01T03:04:05.123456789Z", "last_time": "2026-02-01T03:04:05.124456789Z",
 		"client_ip": "192.0.2.7", "client_port": "40111", "ports": "1 2", "source_proven": "false", "name": "a.bad.example",
 		"families": "Lumma Stealer; Vidar", "lists": "op-secure:17; op-secure:18; second", "count": "5", "confidence": "80",
-		"list_versions": "sha256:00; ; sha256:11", "list_files": "a.csv; ; ",
+		"list_versions": "sha256:00; ; sha256:11", "list_files": "a.csv; ; ", "group": "north",
 	} {
 		if rows[0][column] != want {
 			t.Errorf("%s: %q, want %q", column, rows[0][column], want)
@@ -178,7 +179,7 @@ func TestCSV(t *testing.T) {
 	// Scripts go by the order: new columns stand at the end.
 	want := "time last_time client_ip client_port ports ports_truncated source_proven transport server_ip server_port name type" +
 		" registered_domain response_code action mode address trigger scope value indicator_type indicator families lists confidence" +
-		" reference tlp count observer dataset id sequence list_versions list_files"
+		" reference tlp count observer dataset id sequence list_versions list_files group"
 	if got := render(t, "csv", Options{}); got != `"`+strings.ReplaceAll(want, " ", `","`)+"\"\r\n" {
 		t.Errorf("without records: %q", got)
 	}
