@@ -208,7 +208,8 @@ func (l *Lists) report(specs []Spec, u Update, cause string) {
 		}
 	}
 	log.Info("policy in force", zap.String("cause", cause), zap.Uint64("serial", u.Serial), zap.Int("lists", len(specs)), zap.Int("failed", len(u.Failed)), zap.Int("fetching", len(u.Fetching)), zap.Int("held", len(u.Held)),
-		zap.Int("indicators", u.Indicators), zap.Int("added", u.Added), zap.Int("removed", u.Removed), zap.Duration("took", u.Took))
+		zap.Int("indicators", u.Indicators), zap.Int("added", u.Added), zap.Int("removed", u.Removed),
+		zap.Duration("in_force_after", u.InForce), zap.Duration("took", u.Took))
 }
 
 // serving says what answers queries in place of a list that failed.

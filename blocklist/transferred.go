@@ -67,6 +67,7 @@ func (l *Lists) applyIncrement(spec *Spec, inc *increment, commit func() error) 
 	u := Update{Lists: []string{spec.Name}, Failed: map[string]error{}, Held: map[string]string{}}
 	old := l.Policy()
 	l.swap(p, all)
+	u.InForce = time.Since(start)
 	l.compare(old, p, next, &u)
 	u.Serial, u.Indicators, u.Took = p.serial, p.Indicators(), time.Since(start)
 	told := l.warnings(spec.Name)
@@ -110,7 +111,7 @@ func (l *Lists) noteIncrement(list string, done *ledger, told []string, u Update
 	log.Info("increment in force", zap.String("version", now.Version), zap.Uint64("serial", u.Serial), zap.Int("indicators", u.Indicators),
 		zap.Int("added", u.Added), zap.Int("removed", u.Removed), zap.Int("entries", now.Entries), zap.Int("malformed", now.Malformed),
 		zap.Int("refused", now.Refused), zap.Int("not_applicable", now.NotApplicable), zap.Int("guard_refused", now.Kept), zap.Int("guard_held", now.Held),
-		zap.Duration("took", u.Took))
+		zap.Duration("in_force_after", u.InForce), zap.Duration("took", u.Took))
 }
 
 // replay works the increments of a copy that came since it was read, at a serial,

@@ -16,7 +16,8 @@ type Update struct {
 	Fetching       []string          // lists of which nothing has come yet, and the first try has not ended
 	Compiled       []string          // those of Lists that were taken from their compiled copies
 	Held           map[string]string // lists whose new content waits for approval, and why
-	Took           time.Duration
+	InForce        time.Duration     // from its start until the policy judged
+	Took           time.Duration     // until also all was told of it: what differs, what is kept
 }
 
 // Err joins the lists' errors.
@@ -122,6 +123,7 @@ func (l *Lists) run(specs []Spec, cause string, read func(*Spec) *reading) Updat
 		next = nil
 	}
 	p := l.Policy()
+	u.InForce = time.Since(start)
 	for name, c := range next {
 		results[name].acting = c.acting
 	}

@@ -136,11 +136,13 @@ func TestJournalShowsAHitPromptly(t *testing.T) {
 
 func TestJournalWritesMergedLinesWhenTheirSecondIsOver(t *testing.T) {
 	dir := t.TempDir()
-	j := openJournal(t, Options{Dir: dir, MergeAbove: 1})
+	started := make(chan func(), 1)
+	j := openJournal(t, Options{Dir: dir, MergeAbove: 1, RunWriter: func(f func()) { started <- f }})
 	q := j.NewQueue()
 	for range 10 {
-		q.Record(testHit(nil))
+		q.Record(testHit(nil)) // of a second that is long over
 	}
+	go (<-started)()
 	eventually(t, "two lines", func() bool { return j.Stats().Lines == 2 })
 	if got := readAll(t, dir, Filter{}); len(got) != 2 || got[1].Sinkhole.Count != 9 {
 		t.Errorf("read %d records", len(got))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -228,22 +229,37 @@ func TestMeasuredReload(t *testing.T) {
 		t.Errorf("%.0f queries a second: the load was too low", rate)
 	}
 	p.stop()
-	t.Logf("one update took %v at most", longestUpdate(t, p))
+	inForce, all := updatesOf(t, p)
+	t.Logf("an update was in force after %v (at most %v) and took %v (at most %v)",
+		inForce[len(inForce)/2], inForce[len(inForce)-1], all[len(all)/2], all[len(all)-1])
 }
 
-// longestUpdate reads the log for the slowest update of the lists.
-func longestUpdate(t *testing.T, p *process) (longest time.Duration) {
+// updatesOf reads the log for how long the updates of changed lists took, until
+// they were in force and in all; both sorted.
+func updatesOf(t *testing.T, p *process) (inForce, all []time.Duration) {
 	t.Helper()
 	for s := bufio.NewScanner(p.stderr); s.Scan(); {
-		var line struct{ Msg, Took, Cause string }
+		var line struct {
+			Msg, Took, Cause string
+			InForce          string `json:"in_force_after"`
+		}
 		if json.Unmarshal(s.Bytes(), &line) != nil || line.Msg != "policy in force" || line.Cause != "changed" {
 			continue
+		}
+		first, err := time.ParseDuration(line.InForce)
+		if err != nil {
+			t.Fatal(err)
 		}
 		took, err := time.ParseDuration(line.Took)
 		if err != nil {
 			t.Fatal(err)
 		}
-		longest = max(longest, took)
+		inForce, all = append(inForce, first.Round(time.Millisecond)), append(all, took.Round(time.Millisecond))
 	}
-	return longest
+	if len(all) == 0 {
+		t.Fatal("no update of a changed list in the log")
+	}
+	slices.Sort(inForce)
+	slices.Sort(all)
+	return inForce, all
 }
