@@ -65,9 +65,9 @@ func (q *Query) PayloadLimit(ours int) int {
 }
 
 // Parse reads a query of the common shape: opcode QUERY, no header flags but RD,
-// AD and CD, one question with an uncompressed name, no records but at most
-// one OPT with options of the usual kinds, and no octets after it. Anything
-// else is [ErrUncommon], and q is then undefined.
+// AD and CD, one question with an uncompressed name and a class that is not the
+// reserved 0, no records but at most one OPT with options of the usual kinds, and
+// no octets after it. Anything else is [ErrUncommon], and q is then undefined.
 func (q *Query) Parse(msg []byte) error {
 	if len(msg) < HeaderLen || len(msg) > MaxMessage {
 		return ErrUncommon
@@ -90,7 +90,9 @@ func (q *Query) Parse(msg []byte) error {
 	}
 	q.setName(msg[HeaderLen : HeaderLen+n])
 	q.Type = binary.BigEndian.Uint16(msg[end-4:])
-	q.Class = binary.BigEndian.Uint16(msg[end-2:])
+	if q.Class = binary.BigEndian.Uint16(msg[end-2:]); q.Class == 0 {
+		return ErrUncommon
+	}
 
 	q.EDNS, q.Version, q.DO, q.UDPSize, q.OptionsAt, q.OptionsLen = false, 0, false, 0, 0, 0
 	if msg[atAdditional+1] == 1 {
