@@ -308,7 +308,7 @@ func TestIDsRiseWhateverTheClockDoes(t *testing.T) {
 	last := ""
 	for i := range 1000 {
 		now := testTime.Add(time.Duration(i%10) * -time.Hour)
-		if id := e.newID(now); id <= last {
+		if id := e.newID(now).String(); id <= last {
 			t.Fatalf("%s after %s", id, last)
 		} else {
 			last = id
@@ -335,6 +335,27 @@ func FuzzLine(f *testing.F) {
 		}
 		if _, err := parseRecord(line); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A string reads back as encoding/json has it, octets that are not UTF-8 as
+// U+FFFD, and nothing in it acts on a terminal.
+func FuzzQuoted(f *testing.F) {
+	f.Add("a\x00\n\"\\ \u2028\u202e\U000e0001\xff\xc3 \ufffd\x7f\u00e9")
+	f.Fuzz(func(t *testing.T, s string) {
+		quoted := appendQuoted(nil, s)
+		if !bytes.Equal(quoted, appendQuoted(nil, []byte(s))) {
+			t.Errorf("%q differs from its octets", s)
+		}
+		var back string
+		if err := json.Unmarshal(quoted, &back); err != nil || back != string([]rune(s)) {
+			t.Errorf("%q became %s: %q, %v", s, quoted, back, err)
+		}
+		for _, r := range string(quoted) {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%U in %q", r, quoted)
+			}
 		}
 	})
 }

@@ -26,19 +26,24 @@ func appendPrintable(dst, json []byte) []byte {
 			continue
 		}
 		dst = append(dst, json[from:i]...)
-		switch {
-		case c < ' ': // white space of JSON: in a string it would be escaped
+		if c < ' ' { // white space of JSON: in a string it would be escaped
 			dst = append(dst, ' ')
-		case r > 0xffff:
-			high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
-			dst = appendUnicodeEscape(appendUnicodeEscape(dst, high), low)
-		default:
-			dst = appendUnicodeEscape(dst, r)
+		} else {
+			dst = appendRuneEscape(dst, r)
 		}
 		i += size
 		from = i
 	}
 	return append(dst, json[from:]...)
+}
+
+// appendRuneEscape appends a character as escapes of JSON, which are UTF-16.
+func appendRuneEscape(dst []byte, r rune) []byte {
+	if r > 0xffff {
+		dst = appendUnicodeEscape(dst, (r-0x10000)>>10+0xd800)
+		r = (r-0x10000)&0x3ff + 0xdc00
+	}
+	return appendUnicodeEscape(dst, r)
 }
 
 func appendUnicodeEscape(dst []byte, r rune) []byte {

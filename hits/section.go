@@ -3,156 +3,157 @@ package hits
 import (
 	"net/netip"
 	"slices"
-	"strconv"
-
-	"go.uber.org/zap/zapcore"
+	"time"
 )
 
 // The objects of a line, each in the order in which it is written.
 
-type ecsSection line
-
-func (*ecsSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("version", ecsVersion)
-	return nil
-}
-
-type eventSection line
-
-func (s *eventSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	action, denied := s.h.Action, !s.h.allowed()
-	if s.g != nil {
-		action, denied = s.g.action, s.g.denied
+func (e *encoder) addEvent(l *line, now time.Time) {
+	action, denied := l.h.Action, !l.h.allowed()
+	if l.g != nil {
+		action, denied = l.g.action, l.g.denied
 	}
-	kind := words{"connection", "allowed"}
+	l.object("event")
+	l.string("kind", "alert")
+	l.words("category", "network", "intrusion_detection")
 	if denied {
-		kind[1] = "denied"
+		l.words("type", "connection", "denied")
+	} else {
+		l.words("type", "connection", "allowed")
 	}
-	enc.AddString("kind", "alert")
-	addArray(enc, "category", words{"network", "intrusion_detection"})
-	addArray(enc, "type", kind)
-	addString(enc, "action", action)
-	enc.AddString("outcome", "success")
-	enc.AddString("id", s.id)
-	enc.AddUint64("sequence", s.sequence)
-	enc.AddString("dataset", DatasetHit)
-	if s.g != nil {
-		enc.AddString("start", formatTime(s.h.Time))
-		enc.AddString("end", formatTime(s.g.last))
+	l.some("action", action)
+	l.string("outcome", "success")
+	e.number(l, now)
+	l.string("dataset", DatasetHit)
+	if l.g != nil {
+		l.time("start", l.h.Time, timeForm)
+		l.time("end", l.g.last, timeForm)
 	}
-	return nil
+	l.end('}')
 }
 
-type clientSection line
-
-func (s *clientSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addEndpoint(enc, s.h.Client)
-	return nil
+// words adds an array of strings.
+func (l *line) words(key string, all ...string) {
+	l.array(key)
+	for _, w := range all {
+		l.word(w)
+	}
+	l.end(']')
 }
 
-type serverSection line
-
-func (s *serverSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addEndpoint(enc, s.h.Server)
-	return nil
+func (l *line) addEndpoint(key string, a netip.AddrPort) {
+	l.object(key)
+	l.addAddrPort(a)
+	l.end('}')
 }
 
-type observerSection line
-
-func (s *observerSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addString(enc, "name", s.observer.Name)
-	enc.AddString("type", "dns-sinkhole")
-	addString(enc, "version", s.observer.Version)
-	return nil
+func (l *line) addAddrPort(a netip.AddrPort) {
+	if a.Addr().IsValid() {
+		l.addr("ip", a.Addr())
+		l.uint("port", uint64(a.Port()))
+	}
 }
 
-type networkSection line
+func (l *line) addObserver(o *Observer) {
+	l.object("observer")
+	l.some("name", o.Name)
+	l.string("type", "dns-sinkhole")
+	l.some("version", o.Version)
+	l.end('}')
+}
 
-func (s *networkSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("transport", s.h.Transport.Network())
-	enc.AddString("protocol", "dns")
-	if a := s.h.Client.Addr().Unmap(); a.Is4() {
-		enc.AddString("type", "ipv4")
+func (l *line) addNetwork() {
+	l.object("network")
+	l.string("transport", l.h.Transport.Network())
+	l.string("protocol", "dns")
+	if a := l.h.Client.Addr().Unmap(); a.Is4() {
+		l.string("type", "ipv4")
 	} else if a.Is6() {
-		enc.AddString("type", "ipv6")
+		l.string("type", "ipv6")
 	}
-	return nil
+	l.end('}')
 }
 
-type dnsSection line
-
-func (s *dnsSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("id", strconv.Itoa(int(s.h.ID)))
-	addObject(enc, "question", (*questionSection)(s))
-	if s.h.Answered {
-		enc.AddString("response_code", rcodeName(s.h.RCode))
-		if f := headerFlags(s.h); len(f) > 0 {
-			addArray(enc, "header_flags", f)
-		}
+func (l *line) addDNS() {
+	h := l.h
+	l.object("dns")
+	l.digits("id", int64(h.ID))
+	l.addQuestion()
+	if h.Answered {
+		l.string("response_code", rcodeName(h.RCode))
+		l.addHeaderFlags()
 	}
-	if s.h.Sink.IsValid() {
-		addArray(enc, "resolved_ip", words{s.h.Sink.String()})
+	if h.Sink.IsValid() {
+		l.array("resolved_ip")
+		l.quotedAddr(h.Sink)
+		l.end(']')
 	}
-	return nil
+	l.end('}')
 }
 
-type questionSection line
-
-func (s *questionSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addString(enc, "name", s.question)
-	enc.AddString("type", typeName(s.h.QType))
-	enc.AddString("class", className(s.h.QClass))
-	addString(enc, "registered_domain", registeredDomain(s.question))
-	return nil
+func (l *line) addQuestion() {
+	l.object("question")
+	l.some("name", l.question)
+	l.string("type", typeName(l.h.QType))
+	l.string("class", className(l.h.QClass))
+	l.some("registered_domain", registeredDomain(l.question))
+	l.end('}')
 }
 
-// headerFlags are the flags that ECS has words for (RFC 1035 section 4.1.1, RFC
-// 4035 section 3.2).
-func headerFlags(h *Hit) words {
-	var f words
+// addHeaderFlags adds the flags that ECS has words for (RFC 1035 section 4.1.1,
+// RFC 4035 section 3.2), if there are any.
+func (l *line) addHeaderFlags() {
+	flags := l.h.Flags
+	if l.h.Truncated {
+		flags |= 1 << 9
+	}
+	opened := false
 	for _, flag := range [...]struct {
 		bit  uint16
 		word string
 	}{{1 << 10, "AA"}, {1 << 9, "TC"}, {1 << 8, "RD"}, {1 << 7, "RA"}, {1 << 5, "AD"}, {1 << 4, "CD"}} {
-		if h.Flags&flag.bit != 0 || flag.word == "TC" && h.Truncated {
-			f = append(f, flag.word)
+		if flags&flag.bit == 0 {
+			continue
 		}
+		if !opened {
+			l.array("header_flags")
+			opened = true
+		}
+		l.word(flag.word)
 	}
-	return f
+	if opened {
+		l.end(']')
+	}
 }
 
-type threatSection line
-
-func (s *threatSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	if len(s.indicators) > 0 {
-		addObject(enc, "threat", (*threatObject)(&s.indicators[0]))
+func (l *line) addThreat(i *Indicator) {
+	l.object("threat")
+	l.object("indicator")
+	l.some("type", i.Type)
+	l.some("name", i.Name)
+	l.some("confidence", confidenceWord(i.Confidence))
+	l.someTime("first_seen", i.FirstSeen)
+	l.someTime("last_seen", i.LastSeen)
+	l.some("provider", i.List)
+	l.some("reference", i.Reference)
+	if i.TLP != "" {
+		l.object("marking")
+		l.string("tlp", i.TLP)
+		l.end('}')
 	}
-	return nil
-}
-
-type threatObject Indicator
-
-func (ind *threatObject) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addObject(enc, "indicator", (*threatIndicator)(ind))
-	addPair(enc, "feed", "name", ind.List)
-	if ind.Family != "" {
-		addObject(enc, "software", softwareSection(ind.Family))
+	l.end('}')
+	if i.List != "" {
+		l.object("feed")
+		l.string("name", i.List)
+		l.end('}')
 	}
-	return nil
-}
-
-type threatIndicator Indicator
-
-func (i *threatIndicator) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addString(enc, "type", i.Type)
-	addString(enc, "name", i.Name)
-	addString(enc, "confidence", confidenceWord(i.Confidence))
-	addTime(enc, "first_seen", i.FirstSeen)
-	addTime(enc, "last_seen", i.LastSeen)
-	addString(enc, "provider", i.List)
-	addString(enc, "reference", i.Reference)
-	addPair(enc, "marking", "tlp", i.TLP)
-	return nil
+	if i.Family != "" {
+		l.object("software")
+		l.string("name", i.Family)
+		l.string("type", "Malware")
+		l.end('}')
+	}
+	l.end('}')
 }
 
 // confidenceWord is ECS's word for a confidence of 0 to 100, by the scale of
@@ -171,271 +172,222 @@ func confidenceWord(c int) string {
 	return "High"
 }
 
-type softwareSection string
-
-func (s softwareSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("name", string(s))
-	enc.AddString("type", "Malware")
-	return nil
-}
-
-type sinkholeSection line
-
-func (s *sinkholeSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	h := s.h
-	byClient := s.g != nil && s.g.kind == MergedClient
+func (l *line) addSinkhole() {
+	h := l.h
 	observed, proven := h.Observe, h.SourceProven
-	if s.g != nil {
-		observed, proven = !s.g.enforced, s.g.proven
+	if l.g != nil {
+		observed, proven = !l.g.enforced, l.g.proven
 	}
-	enc.AddString("time_unix_ns", strconv.FormatInt(h.Time.UnixNano(), 10))
-	enc.AddString("transport", h.Transport.String())
-	if !byClient {
-		s.addMatch(enc)
+	l.object("sinkhole")
+	l.digits("time_unix_ns", h.Time.UnixNano())
+	l.string("transport", h.Transport.String())
+	if !l.byClient() {
+		l.addMatch()
 	}
-	s.addIndicators(enc, byClient)
-	if !byClient {
+	l.addIndicators()
+	if !l.byClient() {
 		if h.Sink.IsValid() {
-			enc.AddString("address", h.Sink.String())
+			l.addr("address", h.Sink)
 		}
 		if h.HasTTL {
-			enc.AddUint32("ttl", h.TTL)
+			l.uint("ttl", uint64(h.TTL))
 		}
 	}
-	enc.AddBool("source_proven", proven)
+	l.bool("source_proven", proven)
 	if h.Client.IsValid() {
-		addObject(enc, "peer", peerSection(h.Client))
+		l.addPeer()
 	}
 	if observed {
-		enc.AddString("mode", "observe")
+		l.string("mode", "observe")
 	} else {
-		enc.AddString("mode", "enforce")
+		l.string("mode", "enforce")
 	}
-	addString(enc, "group", h.Group)
-	if s.g == nil {
-		enc.AddUint64("count", 1)
-		return nil
+	l.some("group", h.Group)
+	if l.g == nil {
+		l.uint("count", 1)
+	} else {
+		l.addMerged()
 	}
-	s.addMerged(enc)
-	return nil
+	l.end('}')
+}
+
+// addPeer adds the socket's other end. No proxy is believed yet, so it is the
+// client too.
+func (l *line) addPeer() {
+	l.object("peer")
+	l.addAddrPort(l.h.Client)
+	l.string("proxy", "none")
+	l.end('}')
 }
 
 // addMatch adds what matched and how.
-func (s *sinkholeSection) addMatch(enc zapcore.ObjectEncoder) {
-	h := s.h
-	enc.AddString("trigger", h.Trigger.String())
-	if len(s.indicators) > 0 {
-		addString(enc, "scope", s.indicators[0].Scope)
+func (l *line) addMatch() {
+	h := l.h
+	l.string("trigger", h.Trigger.String())
+	if len(l.indicators) > 0 {
+		l.some("scope", l.indicators[0].Scope)
 	}
 	switch {
 	case h.Matched.IsValid():
-		enc.AddString("value", h.Matched.String())
+		l.addr("value", h.Matched)
 	case h.Value != nil:
-		value, _ := appendName(nil, h.Value)
-		enc.AddString("value", string(value))
+		l.wireName("value", h.Value)
 	case h.Trigger == TriggerClientIP:
-		enc.AddString("value", h.Client.Addr().Unmap().WithZone("").String())
+		l.addr("value", h.Client.Addr())
 	default:
-		addString(enc, "value", s.question)
+		l.some("value", l.question)
 	}
 	if len(h.Chain) > 0 {
-		addArray(enc, "chain", chainNames(h.Chain))
+		l.array("chain")
+		for rest := h.Chain; len(rest) > 0; {
+			rest = l.nameWord(rest)
+		}
+		l.end(']')
 	}
 }
 
 // addIndicators adds the matched indicators: what each list says. The deciding
 // one stands under threat; all stand here only if there are several.
-func (s *sinkholeSection) addIndicators(enc zapcore.ObjectEncoder, byClient bool) {
-	var families words
-	var lists listArray
-	for i := range s.indicators {
-		ind := &s.indicators[i]
-		if ind.Family != "" && !slices.Contains(families, ind.Family) {
-			families = append(families, ind.Family)
+func (l *line) addIndicators() {
+	l.gather()
+	if len(l.families) > 0 {
+		l.words("families", l.families...)
+	}
+	if len(l.lists) > 0 {
+		l.array("lists")
+		for _, i := range l.lists {
+			l.addList(i)
 		}
-		if ind.List != "" && !slices.ContainsFunc(lists, func(o *Indicator) bool {
-			return o.List == ind.List && o.File == ind.File && o.Line == ind.Line
-		}) {
-			lists = append(lists, ind)
+		l.end(']')
+	}
+	if len(l.indicators) > 1 || l.byClient() && len(l.indicators) > 0 {
+		l.array("indicators")
+		for i := range l.indicators {
+			l.addIndicator(&l.indicators[i])
 		}
+		l.end(']')
 	}
-	if len(families) > 0 {
-		addArray(enc, "families", families)
-	}
-	if len(lists) > 0 {
-		addArray(enc, "lists", lists)
-	}
-	if len(s.indicators) > 1 || byClient && len(s.indicators) > 0 {
-		addArray(enc, "indicators", indicatorArray(s.indicators))
-	}
-	if byClient {
+	if l.byClient() {
 		return
 	}
-	more := int(s.h.MoreRules)
-	if s.g != nil {
-		more = s.g.moreRules
+	more := int(l.h.MoreRules)
+	if l.g != nil {
+		more = l.g.moreRules
 	}
 	if more > 0 {
-		enc.AddInt("more_rules", more)
+		l.int("more_rules", int64(more))
 	}
-	if len(s.indicators) > 0 {
-		if c := s.indicators[0].Confidence; c >= 0 {
-			enc.AddInt("confidence", c)
+	if len(l.indicators) > 0 {
+		if c := l.indicators[0].Confidence; c >= 0 {
+			l.int("confidence", int64(c))
 		}
-		addTime(enc, "expires", s.indicators[0].Expires)
+		l.someTime("expires", l.indicators[0].Expires)
 	}
+}
+
+// gather finds the families and the list entries among the indicators, each once.
+func (l *line) gather() {
+	l.families, l.lists = l.families[:0], l.lists[:0]
+	for i := range l.indicators {
+		ind := &l.indicators[i]
+		if ind.Family != "" && !slices.Contains(l.families, ind.Family) {
+			l.families = append(l.families, ind.Family)
+		}
+		if ind.List != "" && !slices.ContainsFunc(l.lists, func(o *Indicator) bool {
+			return o.List == ind.List && o.File == ind.File && o.Line == ind.Line
+		}) {
+			l.lists = append(l.lists, ind)
+		}
+	}
+}
+
+func (l *line) addList(i *Indicator) {
+	l.element()
+	l.string("name", i.List)
+	l.some("version", i.ListVersion)
+	l.some("file", i.File)
+	if i.Line > 0 {
+		l.int("line", int64(i.Line))
+	}
+	l.end('}')
+}
+
+func (l *line) addIndicator(i *Indicator) {
+	l.element()
+	l.some("type", i.Type)
+	l.some("name", i.Name)
+	l.some("scope", i.Scope)
+	l.some("action", i.Action)
+	l.some("list", i.List)
+	if i.Line > 0 {
+		l.int("line", int64(i.Line))
+	}
+	l.some("family", i.Family)
+	if i.Confidence >= 0 {
+		l.int("confidence", int64(i.Confidence))
+	}
+	l.some("reference", i.Reference)
+	l.some("tlp", i.TLP)
+	l.someTime("first_seen", i.FirstSeen)
+	l.someTime("last_seen", i.LastSeen)
+	l.someTime("expires", i.Expires)
+	l.end('}')
 }
 
 // addMerged adds what a line says that stands for several hits.
-func (s *sinkholeSection) addMerged(enc zapcore.ObjectEncoder) {
-	g := s.g
-	enc.AddUint64("count", g.count)
-	enc.AddString("merged", g.kind)
-	enc.AddString("last_unix_ns", strconv.FormatInt(g.last.UnixNano(), 10))
-	addArray(enc, "ports", portArray(g.ports))
+func (l *line) addMerged() {
+	g := l.g
+	l.uint("count", g.count)
+	l.string("merged", g.kind)
+	l.digits("last_unix_ns", g.last.UnixNano())
+	l.array("ports")
+	for _, port := range g.ports {
+		l.numeral(uint64(port))
+	}
+	l.end(']')
 	if g.portsTruncated {
-		enc.AddBool("ports_truncated", true)
+		l.bool("ports_truncated", true)
 	}
 	if g.kind == MergedClient {
-		enc.AddInt("indicators_distinct", g.distinct)
+		l.int("indicators_distinct", int64(g.distinct))
 		if g.atLeast {
-			enc.AddBool("indicators_at_least", true)
+			l.bool("indicators_at_least", true)
 		}
 	}
 }
 
-// peerSection is the socket's other end. No proxy is believed yet, so it is the
-// client too.
-type peerSection netip.AddrPort
-
-func (p peerSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addEndpoint(enc, netip.AddrPort(p))
-	enc.AddString("proxy", "none")
-	return nil
+func (e *encoder) addOwnEvent(l *line, r *ownRecord, now time.Time) {
+	l.object("event")
+	l.string("kind", "event")
+	l.words("category", "process")
+	l.words("type", r.kind)
+	l.string("action", r.action)
+	l.string("outcome", r.outcome)
+	e.number(l, now)
+	l.string("dataset", DatasetJournal)
+	l.end('}')
 }
 
-type ownEventSection line
-
-func (s *ownEventSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("kind", "event")
-	addArray(enc, "category", words{"process"})
-	addArray(enc, "type", words{s.own.kind})
-	enc.AddString("action", s.own.action)
-	enc.AddString("outcome", s.own.outcome)
-	enc.AddString("id", s.id)
-	enc.AddUint64("sequence", s.sequence)
-	enc.AddString("dataset", DatasetJournal)
-	return nil
-}
-
-type ownSection line
-
-func (s *ownSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	if s.own.lost > 0 {
-		enc.AddUint64("lost", s.own.lost)
+func (l *line) addOwn(r *ownRecord) {
+	l.object("sinkhole")
+	if r.lost > 0 {
+		l.uint("lost", r.lost)
 	}
-	addString(enc, "previous_stop", s.own.previousStop)
-	if s.own.tornBytes > 0 {
-		enc.AddInt64("torn_bytes", s.own.tornBytes)
+	l.some("previous_stop", r.previousStop)
+	if r.tornBytes > 0 {
+		l.int("torn_bytes", r.tornBytes)
 	}
-	if s.own.accounting != nil {
-		addObject(enc, "journal", s.own.accounting)
+	if a := r.accounting; a != nil {
+		l.object("journal")
+		l.uint("verdicts", a.Verdicts)
+		l.uint("journaled", a.Journaled)
+		l.uint("queued", a.Queued)
+		l.uint("lost", a.Lost)
+		l.uint("lost_queue_full", a.LostQueueFull)
+		l.uint("lost_closed", a.LostClosed)
+		l.uint("lost_clients", a.LostClients)
+		l.uint("lost_write", a.LostWrite)
+		l.end('}')
 	}
-	return nil
-}
-
-// MarshalLogObject makes an Accounting a zap object.
-func (a *Accounting) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddUint64("verdicts", a.Verdicts)
-	enc.AddUint64("journaled", a.Journaled)
-	enc.AddUint64("queued", a.Queued)
-	enc.AddUint64("lost", a.Lost)
-	enc.AddUint64("lost_queue_full", a.LostQueueFull)
-	enc.AddUint64("lost_closed", a.LostClosed)
-	enc.AddUint64("lost_clients", a.LostClients)
-	enc.AddUint64("lost_write", a.LostWrite)
-	return nil
-}
-
-type words []string
-
-func (w words) MarshalLogArray(enc zapcore.ArrayEncoder) error {
-	for _, s := range w {
-		enc.AppendString(s)
-	}
-	return nil
-}
-
-type portArray []uint16
-
-func (p portArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
-	for _, port := range p {
-		enc.AppendUint16(port)
-	}
-	return nil
-}
-
-// chainNames is names in wire form, one after the other.
-type chainNames []byte
-
-func (c chainNames) MarshalLogArray(enc zapcore.ArrayEncoder) error {
-	var name []byte
-	for rest := []byte(c); len(rest) > 0; {
-		name, rest = appendName(name[:0], rest)
-		enc.AppendByteString(name)
-	}
-	return nil
-}
-
-type listArray []*Indicator
-
-func (a listArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
-	for _, ind := range a {
-		appendObject(enc, (*listSection)(ind))
-	}
-	return nil
-}
-
-type listSection Indicator
-
-func (s *listSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	enc.AddString("name", s.List)
-	addString(enc, "version", s.ListVersion)
-	addString(enc, "file", s.File)
-	if s.Line > 0 {
-		enc.AddInt("line", s.Line)
-	}
-	return nil
-}
-
-type indicatorArray []Indicator
-
-func (a indicatorArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
-	for i := range a {
-		appendObject(enc, (*indicatorSection)(&a[i]))
-	}
-	return nil
-}
-
-type indicatorSection Indicator
-
-func (s *indicatorSection) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	addString(enc, "type", s.Type)
-	addString(enc, "name", s.Name)
-	addString(enc, "scope", s.Scope)
-	addString(enc, "action", s.Action)
-	addString(enc, "list", s.List)
-	if s.Line > 0 {
-		enc.AddInt("line", s.Line)
-	}
-	addString(enc, "family", s.Family)
-	if s.Confidence >= 0 {
-		enc.AddInt("confidence", s.Confidence)
-	}
-	addString(enc, "reference", s.Reference)
-	addString(enc, "tlp", s.TLP)
-	addTime(enc, "first_seen", s.FirstSeen)
-	addTime(enc, "last_seen", s.LastSeen)
-	addTime(enc, "expires", s.Expires)
-	return nil
+	l.end('}')
 }
