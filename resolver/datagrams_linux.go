@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sinkhole/resolver/mmsg"
 )
 
 const (
@@ -33,7 +35,7 @@ const (
 // with one system call. What takes and answers is for one goroutine, which keeps
 // its thread.
 //
-// The thread waits in ppoll(2) and not in the runtime's poller: the kernel wakes
+// The thread waits in epoll_wait(2) of its own and not in the runtime's poller: the kernel wakes
 // it at once, where a goroutine would be found when others have had their time.
 // The poller does not even know the socket, or each datagram would wake it too.
 type datagrams struct {
@@ -41,6 +43,9 @@ type datagrams struct {
 	socket   int
 	wake     int // an eventfd, which ends the wait of the reader
 	closed   bool
+	epoll    int         // waits for socket, wake, and the waiters' ports
+	closing  atomic.Bool // close waits for the reader
+	waiters  *waiters
 	local    netip.AddrPort
 	wildcard bool
 	unsent   func(answers int) // is told of what the socket did not take
@@ -50,24 +55,27 @@ type datagrams struct {
 
 	received time.Time // of the batch
 	next, n  int       // the datagram that is next, and how many the batch has
-	in       [maxBatch]mmsghdr
+	in       [maxBatch]mmsg.Header
 	parts    [maxBatch]unix.Iovec
 	queries  [maxBatch][maxQuery]byte
 	names    [maxBatch]unix.RawSockaddrInet6
 	controls [maxBatch][controlRoom]byte
-	polled   [2]unix.PollFd
+	events   [maxBatch]unix.EpollEvent
 	zones    map[uint32]string // names of the interfaces of link-local clients
 
 	queued      int // answers that are not sent yet
-	out         [maxBatch]mmsghdr
+	out         [maxBatch]mmsg.Header
 	answerParts [maxBatch]unix.Iovec
 	answers     [maxBatch][answerRoom]byte
+	senders     [maxBatch]sender // of answers to what was read earlier
 }
 
-// mmsghdr is that of recvmmsg(2).
-type mmsghdr struct {
-	header unix.Msghdr
-	len    uint32
+// sender is where a datagram came from, as the kernel tells it and takes it back.
+type sender struct {
+	name    unix.RawSockaddrInet6
+	length  uint32 // of name
+	control [controlRoom]byte
+	told    int // octets of control; 0 where the socket has one address
 }
 
 // newDatagrams takes the socket of c, which it closes.
@@ -107,9 +115,19 @@ func (d *datagrams) open() (err error) {
 	if d.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return fmt.Errorf("making an event descriptor: %w", err)
 	}
-	d.polled = [...]unix.PollFd{{Fd: int32(d.socket), Events: unix.POLLIN}, {Fd: int32(d.wake), Events: unix.POLLIN}}
+	if d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return errors.Join(fmt.Errorf("making an epoll descriptor: %w", err), unix.Close(d.wake))
+	}
+	if err := errors.Join(d.watch(d.socket), d.watch(d.wake)); err != nil {
+		return errors.Join(fmt.Errorf("waiting for datagrams: %w", err), unix.Close(d.wake), unix.Close(d.epoll))
+	}
 	d.prepare()
 	return nil
+}
+
+// watch has the reader wait for a descriptor too.
+func (d *datagrams) watch(fd int) error {
+	return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
 // prepare makes the headers point at the memory of their datagrams.
@@ -117,7 +135,7 @@ func (d *datagrams) prepare() {
 	for i := range maxBatch {
 		d.parts[i].Base = &d.queries[i][0]
 		d.parts[i].SetLen(maxQuery)
-		h := &d.in[i].header
+		h := &d.in[i].Msg
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&d.names[i])), unix.SizeofSockaddrInet6
 		h.Iov = &d.parts[i]
 		h.SetIovlen(1)
@@ -164,14 +182,14 @@ func (d *datagrams) interrupt() {
 
 // close ends the reading, and gives back the descriptors when nobody uses them.
 func (d *datagrams) close() error {
+	if d.closing.Swap(true) {
+		return net.ErrClosed
+	}
 	d.interrupt()
 	d.using.Lock()
 	defer d.using.Unlock()
-	if d.closed {
-		return net.ErrClosed
-	}
 	d.closed = true
-	return errors.Join(unix.Close(d.socket), unix.Close(d.wake))
+	return errors.Join(unix.Close(d.socket), unix.Close(d.wake), unix.Close(d.epoll))
 }
 
 // send sends an answer on its own, for any goroutine.
@@ -205,7 +223,7 @@ func (d *datagrams) take(from *peer) ([]byte, time.Time, error) {
 	if d.wildcard {
 		from.destination(d.control(i))
 	}
-	return d.queries[i][:d.in[i].len], d.received, nil
+	return d.queries[i][:d.in[i].Len], d.received, nil
 }
 
 // refill sends what is queued, and waits for datagrams.
@@ -216,7 +234,7 @@ func (d *datagrams) refill() error {
 		d.started = nil
 	}
 	for i := range d.n {
-		h := &d.in[i].header
+		h := &d.in[i].Msg
 		h.Namelen = unix.SizeofSockaddrInet6
 		if d.wildcard {
 			h.SetControllen(controlRoom)
@@ -232,27 +250,72 @@ func (d *datagrams) refill() error {
 	return d.receive()
 }
 
-// receive waits for datagrams and fills the batch.
+// receive waits for datagrams and fills the batch. Meanwhile it does what the
+// waiters need: replies come first, so that what came earlier is answered earlier.
 func (d *datagrams) receive() error {
-	for !d.ended.Load() {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(d.socket), uintptr(unsafe.Pointer(&d.in)), maxBatch, unix.MSG_DONTWAIT, 0, 0)
+	for {
+		d.flush()
+		d.waiters.flush()
+		busy, ended := d.waiters.busy(), d.ended.Load()
+		switch {
+		case d.closing.Load():
+			d.idle.Store(true)
+			return net.ErrClosed
+		case d.waiters.handsBack():
+			return errHandedBack
+		case ended && !busy:
+			d.idle.Store(true)
+			return os.ErrDeadlineExceeded
+		}
+		if busy {
+			if readable, err := d.wait(ended); err != nil {
+				return err
+			} else if !readable {
+				continue
+			}
+			d.flush()
+		}
+		n, errno := mmsg.Receive(d.socket, d.in[:])
 		switch {
 		case errno == 0 && n > 0:
-			d.n, d.received = int(n), time.Now()
+			d.n, d.received = n, time.Now()
 			return nil
 		case errno == unix.EAGAIN:
-			d.idle.Store(true)
-			_, err := unix.Ppoll(d.polled[:], nil, nil)
-			d.idle.Store(false)
-			if err != nil && !errors.Is(err, unix.EINTR) {
-				return os.NewSyscallError("ppoll", err)
+			if _, err := d.wait(false); !busy && err != nil {
+				return err
 			}
 		case errno != unix.EINTR:
 			return os.NewSyscallError("recvmmsg", errno)
 		}
 	}
+}
+
+// wait waits until there is something to do, and lets the waiters do theirs. It
+// tells whether the socket is readable; once reading has ended it is left alone.
+func (d *datagrams) wait(ended bool) (readable bool, err error) {
+	if ended {
+		_ = unix.EpollCtl(d.epoll, unix.EPOLL_CTL_DEL, d.socket, nil) // fails from the second time on
+	}
 	d.idle.Store(true)
-	return os.ErrDeadlineExceeded
+	n, err := unix.EpollWait(d.epoll, d.events[:], d.waiters.milliseconds(time.Now(), ended))
+	d.idle.Store(false)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return false, os.NewSyscallError("epoll_wait", err)
+	}
+	now := time.Now()
+	for i := range max(n, 0) {
+		switch fd := int(d.events[i].Fd); fd {
+		case d.socket:
+			readable = true
+		case d.wake:
+			var count [8]byte
+			_, _ = unix.Read(d.wake, count[:])
+		default:
+			d.waiters.receive(fd, now)
+		}
+	}
+	d.waiters.expire(now, ended)
+	return readable && !ended, nil
 }
 
 // room is the memory for the next answer, of length 0.
@@ -261,27 +324,60 @@ func (d *datagrams) room() []byte { return d.answers[d.queued][:0] }
 // answer queues an answer to the datagram that take gave last. It keeps the memory
 // of the answer until that is sent.
 func (d *datagrams) answer(msg []byte) {
-	asked := &d.in[d.next-1].header
+	asked := &d.in[d.next-1].Msg
 	i := d.queued
 	d.queued++
 	d.answerParts[i].Base = &msg[0]
 	d.answerParts[i].SetLen(len(msg))
-	h := &d.out[i].header
+	h := &d.out[i].Msg
 	h.Name, h.Namelen = asked.Name, asked.Namelen
 	h.Iov = &d.answerParts[i]
 	h.SetIovlen(1)
 	// What told the address that was asked also sends the answer from there.
 	h.Control, h.Controllen = asked.Control, asked.Controllen
+	if d.queued == maxBatch {
+		d.flush()
+	}
+}
+
+// asker copies where the datagram that take gave last came from.
+func (d *datagrams) asker(s *sender) {
+	asked := &d.in[d.next-1].Msg
+	s.name, s.length, s.told = d.names[d.next-1], asked.Namelen, 0
+	if d.wildcard {
+		s.told = copy(s.control[:], d.control(d.next-1))
+	}
+}
+
+// answerTo queues an answer in the memory of room to somebody who asked earlier.
+func (d *datagrams) answerTo(to *sender, msg []byte) {
+	i := d.queued
+	d.queued++
+	d.senders[i] = *to
+	d.answerParts[i].Base = &msg[0]
+	d.answerParts[i].SetLen(len(msg))
+	h := &d.out[i].Msg
+	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&d.senders[i].name)), to.length
+	h.Iov = &d.answerParts[i]
+	h.SetIovlen(1)
+	h.Control = nil
+	if to.told > 0 {
+		h.Control = &d.senders[i].control[0]
+	}
+	h.SetControllen(to.told)
+	if d.queued == maxBatch {
+		d.flush()
+	}
 }
 
 // flush sends the queued answers. One that the socket refuses costs only itself.
 func (d *datagrams) flush() {
 	waited := false
 	for at := 0; at < d.queued; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(d.socket), uintptr(unsafe.Pointer(&d.out[at])), uintptr(d.queued-at), unix.MSG_DONTWAIT, 0, 0)
+		n, errno := mmsg.Send(d.socket, d.out[at:d.queued])
 		switch {
 		case errno == 0 && n > 0:
-			at += int(n)
+			at += n
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN && !waited:
 			_, _ = unix.Ppoll([]unix.PollFd{{Fd: int32(d.socket), Events: unix.POLLOUT}}, &unix.Timespec{Nsec: sendWait * 1e6}, nil)
@@ -369,7 +465,7 @@ func (p *peer) destination(control []byte) {
 }
 
 // control is what the kernel told of datagram i.
-func (d *datagrams) control(i int) []byte { return d.controls[i][:d.in[i].header.Controllen] }
+func (d *datagrams) control(i int) []byte { return d.controls[i][:d.in[i].Msg.Controllen] }
 
 // keepControl gives the datagram that take gave last a control message of its own,
 // for an answer that comes later.

@@ -62,6 +62,9 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	job.request = request{transport: h.transport, queue: h.queue, received: time.Now()}
 	q := &job.request
 	q.client, q.server = endpoints(w)
+	if p, ok := w.RemoteAddr().(*peer); ok {
+		q.received = p.received
+	}
 
 	var answer []byte
 	if q.fill(m) {

@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/miekg/dns"
@@ -27,9 +28,12 @@ const upstreamSize = 1232
 func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
 	var buffer [cache.MaxKey]byte // on the stack: nothing may keep it
 	key := cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD)
+	if f := q.fetched; f != nil && f.key == string(key) {
+		return f.entry, f.failure
+	}
 	if q.atOnce {
 		e := r.cache.TryGet(key, q.received.UnixNano())
-		q.waits = e == nil
+		q.waits, q.asks = e == nil, e == nil
 		return e, wire.EDE{}
 	}
 	if e := r.cache.Get(key, q.received.UnixNano()); e != nil {
@@ -69,18 +73,28 @@ func failureCode(err error) uint16 {
 
 // fetch asks an upstream, and caches its answer as the upstream said it.
 func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
-	asked := *q
-	asked.AD = true // whoever shares the answer may want to know (RFC 6840 section 5.7)
-	query := wire.AppendQuery(make([]byte, 0, 512), &asked, upstreamSize)
+	query := appendUpstreamQuery(make([]byte, 0, 512), q)
 	reply, err := r.forward(context.Background(), query)
 	if err != nil {
 		r.count.failed.Add(1)
 		return nil, err
 	}
-	e, lifetime, err := r.admit(reply.Msg, query, key)
+	return r.keep(reply.Msg, query, key, reply.Server)
+}
+
+// appendUpstreamQuery appends what an upstream is asked for a client.
+func appendUpstreamQuery(dst []byte, q *wire.Query) []byte {
+	asked := *q
+	asked.AD = true // whoever shares the answer may want to know (RFC 6840 section 5.7)
+	return wire.AppendQuery(dst, &asked, upstreamSize)
+}
+
+// keep caches an upstream's reply, which becomes the entry's.
+func (r *Resolver) keep(msg, query []byte, key string, server netip.AddrPort) (*cache.Entry, error) {
+	e, lifetime, err := r.admit(msg, query, key)
 	if err != nil {
 		r.count.failed.Add(1)
-		r.log.Debug("upstream reply unusable", zap.Stringer("server", reply.Server), zap.Error(err))
+		r.log.Debug("upstream reply unusable", zap.Stringer("server", server), zap.Error(err))
 		return nil, err
 	}
 	if lifetime > 0 {

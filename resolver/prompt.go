@@ -17,7 +17,8 @@ import (
 // kernel, which bounds it.
 type prompt struct {
 	*handler
-	request request // of the one reader
+	request request  // of the one reader
+	waiters *waiters // nil: the library has all that waits
 }
 
 // answer gives the answer to a datagram, in room if it fits. handled is false where
@@ -37,6 +38,9 @@ func (p *prompt) answer(msg []byte, from *peer, received time.Time, room []byte)
 	}
 	answer = r.respond(q, room)
 	if q.waits {
+		if p.waiters.take(q, msg) {
+			return nil, true
+		}
 		if !p.full() {
 			return nil, false
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"sinkhole/hits"
+	"sinkhole/resolver/cache"
 	"sinkhole/resolver/wire"
 )
 
@@ -20,9 +21,18 @@ type request struct {
 	queue     *hits.Queue
 
 	// atOnce says that whoever answers may not wait, since others wait behind
-	// it; waits is then set, and nothing done, where the answer takes an
-	// upstream.
-	atOnce, waits bool
+	// it; waits is then set, and nothing done, where the answer may take an
+	// upstream, and asks too where an upstream is to be asked this very question.
+	atOnce, waits, asks bool
+	fetched             *fetched // what an upstream said meanwhile; nil: nobody was asked
+}
+
+// fetched is what came of asking an upstream for a key: an entry, or why there is
+// none.
+type fetched struct {
+	key     string
+	entry   *cache.Entry
+	failure wire.EDE
 }
 
 // maxUDPSize is the largest answer sent over UDP whatever the client offers, so

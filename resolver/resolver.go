@@ -28,8 +28,11 @@ type Options struct {
 	Journal  *hits.Journal
 	Cache    *cache.Cache
 	Forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
-	TTL      TTLBounds
-	NAT64    []netip.Prefix // AAAA answers in these, and in 64:ff9b::/96, are judged by their IPv4 address too
+	// Ports makes what a reader of datagrams asks upstreams with itself, where
+	// that goes the usual way (see upstream.Ports). Nil: all goes through Forward.
+	Ports func(watch func(fd int) error) *upstream.Ports
+	TTL   TTLBounds
+	NAT64 []netip.Prefix // AAAA answers in these, and in 64:ff9b::/96, are judged by their IPv4 address too
 	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
 	// does not wait. Nil: there are no zones that are transferred.
 	Notified func(msg []byte, from netip.AddrPort) []byte
@@ -48,6 +51,7 @@ type Resolver struct {
 	journal  *hits.Journal
 	cache    *cache.Cache
 	forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
+	ports    func(watch func(fd int) error) *upstream.Ports
 	ttl      TTLBounds
 	nat64    NAT64
 	notified func(msg []byte, from netip.AddrPort) []byte
@@ -64,7 +68,7 @@ type Resolver struct {
 // New makes a resolver.
 func New(o Options) *Resolver {
 	r := &Resolver{
-		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward,
+		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 		connectionLimit: connectionLimit(),
 	}

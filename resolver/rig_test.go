@@ -74,8 +74,9 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	check(t, update.Err())
 	forwarder, err := upstream.New(upstream.Options{Servers: o.servers, Timeout: cmp.Or(o.timeout, 2*time.Second)})
 	check(t, err)
+	var ports func(func(int) error) *upstream.Ports
 	if o.forward == nil {
-		o.forward = forwarder.Exchange
+		o.forward, ports = forwarder.Exchange, forwarder.NewPorts
 	}
 	if o.settings == nil {
 		o.settings = sinkSettings()
@@ -85,7 +86,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	k.Resolver = New(Options{
 		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20}),
-		Forward: o.forward, TTL: o.ttl, Logger: zap.NewNop(),
+		Forward: o.forward, Ports: ports, TTL: o.ttl, Logger: zap.NewNop(),
 	})
 	k.listener, err = k.Listen(netip.MustParseAddrPort(cmp.Or(o.listen, "127.0.0.1:0")), o.dualStack)
 	check(t, err)

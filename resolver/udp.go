@@ -41,6 +41,8 @@ type peer struct {
 	remote netip.AddrPort // IPv4-mapped addresses as IPv4
 	local  netip.AddrPort
 	oob    []byte // control message that sends the answer from local; nil: the socket's own address
+
+	received time.Time
 }
 
 func (p *peer) Network() string { return "udp" }
@@ -56,6 +58,9 @@ func newPacketConn(c *net.UDPConn, r *Resolver, answers *prompt) (*packetConn, e
 	}
 	var err error
 	p.datagrams, err = newDatagrams(c, started, func(n int) { r.count.unsent.Add(uint64(n)) })
+	if err == nil {
+		answers.waiters = newWaiters(answers, p.datagrams)
+	}
 	return p, err
 }
 
@@ -63,11 +68,19 @@ func newPacketConn(c *net.UDPConn, r *Resolver, answers *prompt) (*packetConn, e
 func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	failures := 0
 	for {
+		if msg, from := p.prompt.waiters.next(); from != nil {
+			p.prompt.handed.Add(1)
+			return copy(b, msg), from, nil
+		}
 		msg, received, err := p.datagrams.take(&p.from)
+		if errors.Is(err, errHandedBack) {
+			continue
+		}
 		if err != nil {
 			if failures++; passing(err) && failures < maxReadFailures {
 				continue
 			}
+			p.prompt.waiters.close()
 			return 0, nil, err
 		}
 		failures = 0
@@ -79,6 +92,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		if !handled {
 			p.prompt.handed.Add(1)
 			handed := p.from
+			handed.received = received
 			p.datagrams.keepControl(&handed)
 			return copy(b, msg), &handed, nil
 		}
@@ -117,6 +131,10 @@ func (p *packetConn) SetDeadline(t time.Time) error { return p.SetReadDeadline(t
 
 // Close also ends the reading.
 func (p *packetConn) Close() error { return p.datagrams.close() }
+
+// errHandedBack is the error of reading while there are queries that the library
+// is to answer after all.
+var errHandedBack = errors.New("queries are handed back")
 
 // passing tells whether a read error concerns one datagram and not the socket,
 // such as the ICMP error that an earlier answer met.

@@ -89,6 +89,14 @@ func (c *Cache) Put(e *Entry) {
 	s.put(h, kept, cost)
 }
 
+// Missed counts a miss that TryGet left to its caller, who does not Get again.
+func (c *Cache) Missed(key []byte) {
+	s := &c.shards[maphash.Bytes(c.seed, key)&c.mask]
+	s.mu.Lock()
+	s.stats.Misses++
+	s.mu.Unlock()
+}
+
 // Flush drops all entries.
 func (c *Cache) Flush() {
 	for i := range c.shards {

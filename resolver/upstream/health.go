@@ -63,6 +63,14 @@ func (h *health) preferred(now time.Time) bool {
 	return true
 }
 
+// state tells whether the server is up, and of one that is down whether it is to
+// be tried now.
+func (h *health) state(now time.Time) (up, due bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.backoff == 0, h.backoff > 0 && !now.Before(h.retry)
+}
+
 func (h *health) up() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,0 +1,419 @@
+package upstream
+
+import (
+	crypto "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sinkhole/resolver/mmsg"
+)
+
+const (
+	// portQueries and portAge are for how many queries, and how long, a source
+	// port is used. An attacker who guesses must hit port and ID (RFC 5452
+	// section 4.4), and has this long to find the port.
+	portQueries = 1024
+	portAge     = time.Second
+	// maxPorts bounds the sockets of one Ports: those that replies are still
+	// expected at, and the one that queries leave from.
+	maxPorts = 64
+	// chooseEvery is how long a server that was up is taken to be up.
+	chooseEvery = 20 * time.Millisecond
+	// replyBatch is how many replies one system call reads, and how many queries
+	// one sends.
+	replyBatch = 64
+	// portBuffer is the receive buffer of a port in octets, for the replies to all
+	// its queries at once.
+	portBuffer = 1 << 20
+)
+
+// Ports exchanges queries with the server that is to be asked first, over UDP
+// sockets that many queries share: no goroutine, timer or socket for each. It
+// takes what goes the usual way: a server that is up and knows EDNS, a whole
+// reply in good time. All else it hands back, to be asked by [Forwarder.Exchange],
+// which knows the other servers, TCP, and what to hold against whom.
+//
+// It belongs to one goroutine, which waits for the sockets itself.
+type Ports struct {
+	forwarder *Forwarder
+	watch     func(fd int) error
+	random    *rand.ChaCha8
+
+	server *server // nil: none was up
+	alone  bool    // there is no other server
+	chosen time.Time
+
+	current *port         // where queries leave from
+	open    map[int]*port // by descriptor
+	late    Asked         // stands for queries that were cancelled
+
+	queued   []*Asked // to be sent from current
+	out, in  [replyBatch]mmsg.Header
+	outParts [replyBatch]unix.Iovec
+	inParts  [replyBatch]unix.Iovec
+	replies  [replyBatch][datagramSize]byte
+}
+
+// port is a socket bound to a random port and connected to its server.
+type port struct {
+	fd      int
+	server  *server
+	opened  time.Time
+	queries int               // sent from it, ever
+	asked   map[uint16]*Asked // by ID
+	waiting int               // of asked, those that were not cancelled
+	strange int               // well-formed messages that answer none of them
+}
+
+// NewPorts returns Ports that exchange on behalf of f. Each socket is told to
+// watch; when it is readable, Receive is to be called. watch forgets a socket
+// that is closed by itself, as epoll(7) does.
+func (f *Forwarder) NewPorts(watch func(fd int) error) *Ports {
+	var seed [32]byte
+	crypto.Read(seed[:]) // never fails: crypto/rand ends the program instead
+	p := &Ports{forwarder: f, watch: watch, random: rand.NewChaCha8(seed), open: map[int]*port{}}
+	for i := range replyBatch {
+		p.inParts[i].Base = &p.replies[i][0]
+		p.inParts[i].SetLen(datagramSize)
+		p.in[i].Msg.Iov = &p.inParts[i]
+		p.in[i].Msg.SetIovlen(1)
+		p.out[i].Msg.Iov = &p.outParts[i]
+		p.out[i].Msg.SetIovlen(1)
+	}
+	return p
+}
+
+// Patience is how long the caller waits for a reply until it cancels, and asks by
+// Exchange.
+func (p *Ports) Patience() time.Duration { return min(patience, p.forwarder.timeout/2) }
+
+// Timeout is how long a server may take for its answer: no time at all once the
+// Forwarder is closed.
+func (p *Ports) Timeout() time.Duration {
+	if p.forwarder.closing.Err() != nil {
+		return 0
+	}
+	return p.forwarder.timeout
+}
+
+// Ask queues a copy of the packed query under an ID of its own. It reports false,
+// and does nothing, where the query is for Exchange.
+func (p *Ports) Ask(a *Asked, msg []byte, now time.Time) bool {
+	s := p.choose(now)
+	if s == nil || len(msg) > maxAsked {
+		return false
+	}
+	q, err := parseQuery(append(a.buffer[:0], msg...))
+	if err != nil {
+		return false
+	}
+	from := p.portTo(s, now)
+	if from == nil {
+		return false
+	}
+	id := p.newID(from)
+	q.setID(id)
+	a.query, a.port, a.started = q, from, now
+	from.asked[id] = a
+	from.waiting++
+	from.queries++
+	s.counters.exchanges.Add(1)
+	if p.queued = append(p.queued, a); len(p.queued) == replyBatch {
+		p.Flush()
+	}
+	return true
+}
+
+// choose gives the server to ask, nil where Exchange is to choose: when none is
+// up, when one that was down is to be tried, and for servers without EDNS.
+func (p *Ports) choose(now time.Time) *server {
+	if now.Sub(p.chosen) < chooseEvery {
+		return p.server
+	}
+	p.server, p.chosen = nil, now
+	servers, _ := p.forwarder.roster.current(now)
+	p.alone = len(servers) == 1
+	for _, s := range servers {
+		up, due := s.health.state(now)
+		if up && !s.withoutEDNS(now) {
+			p.server = s
+		}
+		if up || due {
+			break
+		}
+	}
+	return p.server
+}
+
+// portTo gives the socket to ask s from, nil where there can be none.
+func (p *Ports) portTo(s *server, now time.Time) *port {
+	c := p.current
+	fits := c != nil && c.server == s && len(c.asked) < portQueries*8
+	if fits && c.queries < portQueries && now.Sub(c.opened) < portAge {
+		return c
+	}
+	p.Flush()
+	var fresh *port
+	if len(p.open) < maxPorts {
+		fresh = p.openPort(s, now)
+	}
+	switch {
+	case fresh == nil && fits:
+		return c
+	case fresh == nil:
+		return nil
+	}
+	p.current = fresh
+	if c != nil && c.waiting == 0 {
+		p.close(c)
+	}
+	return fresh
+}
+
+func (p *Ports) openPort(s *server, now time.Time) *port {
+	fd, err := dialPort(s.addr)
+	if err == nil {
+		if err = p.watch(fd); err != nil {
+			_ = unix.Close(fd)
+		}
+	}
+	if err != nil {
+		s.counters.local.Add(1)
+		s.counters.exchanges.Add(1)
+		return nil
+	}
+	fresh := &port{fd: fd, server: s, opened: now, asked: map[uint16]*Asked{}}
+	p.open[fd] = fresh
+	return fresh
+}
+
+// dialPort opens a socket on a random port that nobody uses. What strangers sent
+// between bind and connect is thrown away.
+func dialPort(to netip.AddrPort) (fd int, err error) {
+	family := unix.AF_INET
+	if to.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			_ = unix.Close(fd)
+		}
+	}()
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, portBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, portBuffer)
+	}
+	for range portDraws {
+		if err = unix.Bind(fd, anyAddress(family, randomPort())); err == nil || !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EACCES) {
+			break
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err = unix.Connect(fd, sockaddr(to)); err != nil {
+		return 0, err
+	}
+	var one [1]byte
+	for {
+		if _, _, err := unix.Recvfrom(fd, one[:], unix.MSG_DONTWAIT); err != nil && !errors.Is(err, unix.EINTR) {
+			return fd, nil
+		}
+	}
+}
+
+func anyAddress(family int, port uint16) unix.Sockaddr {
+	if family == unix.AF_INET {
+		return &unix.SockaddrInet4{Port: int(port)}
+	}
+	return &unix.SockaddrInet6{Port: int(port)}
+}
+
+func sockaddr(to netip.AddrPort) unix.Sockaddr {
+	if to.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16(), ZoneId: zoneIndex(to.Addr().Zone())}
+}
+
+// newID draws an ID that no query of the port has.
+func (p *Ports) newID(from *port) uint16 {
+	for {
+		id := uint16(p.random.Uint64())
+		if from.asked[id] == nil {
+			return id
+		}
+	}
+}
+
+// Flush sends what is queued. What cannot be sent is answered by nobody, and
+// cancelled by its owner in time.
+func (p *Ports) Flush() {
+	if len(p.queued) == 0 {
+		return
+	}
+	for i, a := range p.queued {
+		p.outParts[i].Base = &a.query.msg[0]
+		p.outParts[i].SetLen(len(a.query.msg))
+	}
+	fd, n := p.queued[0].port.fd, len(p.queued)
+	refused := false
+	for at := 0; at < n; {
+		sent, errno := mmsg.Send(fd, p.out[at:n])
+		switch {
+		case errno == 0 && sent > 0:
+			at += sent
+		case errno == unix.EINTR:
+		case errno == unix.ECONNREFUSED && !refused: // what an earlier query met; the call has cleared it
+			refused = true
+		case errno == unix.EAGAIN:
+			at = n
+		default:
+			at++
+		}
+	}
+	clear(p.queued)
+	p.queued = p.queued[:0]
+}
+
+// Receive reads replies that have come to a socket, some at a time, and hands
+// each query back with its reply; without one, if Exchange is to ask it again.
+// The reply is checked as those of Exchange are, and has its query's question. It
+// belongs to done until that returns; done must not call methods of p.
+func (p *Ports) Receive(fd int, now time.Time, done func(a *Asked, reply []byte)) {
+	from := p.open[fd]
+	if from == nil {
+		return
+	}
+	n, errno := mmsg.Receive(fd, p.in[:])
+	switch errno {
+	case 0:
+	case unix.EAGAIN, unix.EINTR:
+		return
+	default: // nobody listens there, as Exchange will find out
+		p.giveUp(from, done)
+		return
+	}
+	answered := false
+	for i := 0; i < n && from.strange < suspicious; i++ {
+		a := p.match(from, &p.in[i], p.replies[i][:p.in[i].Len])
+		if a == nil {
+			continue
+		}
+		answered = true
+		p.handBack(a, p.replies[i][:p.in[i].Len], now, done)
+	}
+	if answered {
+		from.server.answered(now)
+	}
+	switch {
+	case from.strange >= suspicious: // somebody guesses
+		from.server.counters.suspected.Add(1)
+		p.giveUp(from, done)
+	case from != p.current && from.waiting == 0:
+		p.close(from)
+	}
+}
+
+// match finds the query that a message answers, and takes it out; nil if it is
+// none's.
+func (p *Ports) match(from *port, h *mmsg.Header, msg []byte) *Asked {
+	c := &from.server.counters
+	if len(msg) < headerLen || h.Msg.Flags&unix.MSG_TRUNC != 0 {
+		c.malformed.Add(1)
+		return nil
+	}
+	id := binary.BigEndian.Uint16(msg)
+	a := from.asked[id]
+	switch {
+	case a == nil:
+		c.mismatched.Add(1)
+		from.strange++
+		return nil
+	case a == &p.late:
+		return nil
+	}
+	switch a.query.judge(msg) {
+	case malformed:
+		c.malformed.Add(1)
+		return nil
+	case mismatched:
+		c.mismatched.Add(1)
+		from.strange++
+		return nil
+	}
+	delete(from.asked, id)
+	from.waiting--
+	return a
+}
+
+// handBack gives the owner a reply that came, if it is of the usual kind.
+func (p *Ports) handBack(a *Asked, msg []byte, now time.Time, done func(a *Asked, reply []byte)) {
+	c := &a.port.server.counters
+	rcode := rcodeOf(msg)
+	if isTruncated(msg) || rcode == rcodeFormErr || isBareError(msg) || declines(msg) && !p.alone {
+		c.abandoned.Add(1)
+		done(a, nil)
+		return
+	}
+	c.replies.Add(1)
+	if declines(msg) {
+		c.declined.Add(1)
+	}
+	c.observe(max(now.Sub(a.started), 0))
+	done(a, msg)
+}
+
+// Cancel forgets a query. A reply that comes late is no sign of guessing.
+func (p *Ports) Cancel(a *Asked) {
+	from := a.port
+	for _, q := range p.queued {
+		if q == a {
+			p.Flush()
+			break
+		}
+	}
+	from.asked[binary.BigEndian.Uint16(a.query.msg)] = &p.late
+	from.waiting--
+	from.server.counters.abandoned.Add(1)
+	if from != p.current && from.waiting == 0 {
+		p.close(from)
+	}
+}
+
+// giveUp hands back all that waits at a port, and closes it.
+func (p *Ports) giveUp(from *port, done func(a *Asked, reply []byte)) {
+	p.Flush()
+	for _, a := range from.asked {
+		if a != &p.late {
+			from.server.counters.abandoned.Add(1)
+			done(a, nil)
+		}
+	}
+	p.close(from)
+}
+
+func (p *Ports) close(c *port) {
+	delete(p.open, c.fd)
+	_ = unix.Close(c.fd)
+	if p.current == c {
+		p.current = nil
+	}
+}
+
+// Close gives back the sockets. Queries under way are forgotten.
+func (p *Ports) Close() {
+	p.queued = nil
+	for _, c := range p.open {
+		c.server.counters.abandoned.Add(uint64(c.waiting))
+		p.close(c)
+	}
+}

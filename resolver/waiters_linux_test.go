@@ -1,0 +1,111 @@
+package resolver
+
+import (
+	"os"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"sinkhole/resolver/wire"
+)
+
+// heldZone is an upstream that answers when it is released.
+func heldZone(t *testing.T) (z *zone, release func()) {
+	z = newZone(t, "a.example. A 192.0.2.1\n;! a.example. A hold\nb.example. A 192.0.2.2\n;! b.example. A hold\nc.example. A 192.0.2.3\n;! c.example. A hold\n")
+	released := make(chan struct{})
+	z.release(func() bool {
+		select {
+		case <-released:
+			return true
+		default:
+			return false
+		}
+	})
+	return z, func() { close(released) }
+}
+
+// Clients that ask the same share one exchange, and each gets its own answer.
+func TestWaitersShareAnExchange(t *testing.T) {
+	t.Parallel()
+	z, release := heldZone(t)
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience})
+	one, other := dialUDP(t, k), dialUDP(t, k)
+	first, second := queryOf(t, "a.example.", dns.TypeA), queryOf(t, "A.example.", dns.TypeA)
+	wire.SetID(second, 12)
+	send(t, one, first)
+	eventually(t, "one waits", func() bool { return k.Stats().Waiting == 1 })
+	send(t, other, second)
+	eventually(t, "two wait", func() bool { return k.Stats().Waiting == 2 })
+	release()
+	for _, c := range []struct {
+		reply []byte
+		id    uint16
+		name  string
+	}{{receive(t, one), 4711, "a.example."}, {receive(t, other), 12, "A.example."}} {
+		var m dns.Msg
+		check(t, m.Unpack(c.reply))
+		if m.Id != c.id || m.Question[0].Name != c.name || len(m.Answer) != 1 {
+			t.Errorf("%v\nexpected an answer to %d for %s", m.String(), c.id, c.name)
+		}
+	}
+	if s := k.Stats(); s.Coalesced != 1 || s.Waiting != 0 || s.Queries["udp"] != 2 || s.Responses[0] != 2 {
+		t.Errorf("%+v", s)
+	}
+	if s := k.cache.Stats(); s.Misses != 2 || s.Entries != 1 {
+		t.Errorf("cache: %+v", s)
+	}
+}
+
+// When too many wait, those that wait longest are told so, and the others stay.
+func TestWaitersShedTheOldest(t *testing.T) {
+	t.Parallel()
+	z, release := heldZone(t)
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience})
+	const others = maxMisses - 2
+	k.misses.Add(others)
+	c := dialUDP(t, k)
+	for i, name := range []string{"a.example.", "b.example.", "c.example."} {
+		query := queryOf(t, name, dns.TypeA)
+		wire.SetID(query, uint16(i))
+		send(t, c, query)
+		if i < 2 {
+			eventually(t, name+" waits", func() bool { return k.Stats().Waiting == others+int64(i)+1 })
+		}
+	}
+	if reply := receive(t, c); wire.ID(reply) != 0 || wire.Flags(reply)&wire.RCodeMask != wire.RCodeServFail {
+		t.Errorf("%x, expected SERVFAIL to the first query", reply)
+	}
+	release()
+	for range 2 {
+		if reply := receive(t, c); wire.ID(reply) == 0 || wire.Flags(reply)&wire.RCodeMask != 0 {
+			t.Errorf("%x, expected an answer to the other queries", reply)
+		}
+	}
+	k.misses.Add(-others)
+	if s := k.Stats(); s.Shed != 1 || s.Waiting != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A policy that comes while a query waits judges its answer.
+func TestWaitersAreJudgedByThePolicyInForce(t *testing.T) {
+	t.Parallel()
+	z, release := heldZone(t)
+	spec := list(t, "addresses", "198.51.100.1\n")
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, specs: specsOf(spec)})
+	c := dialUDP(t, k)
+	send(t, c, queryOf(t, "a.example.", dns.TypeA))
+	eventually(t, "it waits", func() bool { return k.Stats().Waiting == 1 })
+	check(t, os.WriteFile(spec.Source, []byte("192.0.2.0/24\n"), 0o600))
+	_, err := k.lists.Reload()
+	check(t, err)
+	release()
+	var m dns.Msg
+	check(t, m.Unpack(receive(t, c)))
+	if a, isA := m.Answer[0].(*dns.A); !isA || a.A.String() != "203.0.113.1" {
+		t.Errorf("%v, expected the sinkhole's address", m.String())
+	}
+	if all := k.hits(t); len(all) != 1 || all[0].Sinkhole.Trigger != "response-ip" {
+		t.Errorf("%d hits, expected one by address", len(all))
+	}
+}
