@@ -58,7 +58,7 @@ func childLoad() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	h := testHit(nil)
 	for tick := 0; ; tick++ {
 		for range 20 {
@@ -144,7 +144,7 @@ func childSmallFiles() {
 	if err != nil {
 		fail("%v", err)
 	}
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	h := testHit(nil)
 	record := func(n int) {
 		for range n {
@@ -209,7 +209,7 @@ func TestJournalOnADiskThatTakesNoMore(t *testing.T) {
 func journalFile(t testing.TB, dir string, n int) (path string, content []byte) {
 	t.Helper()
 	j := openJournal(t, Options{Dir: dir, Logger: zap.NewNop(), QueueLength: max(n, 2)})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	for i := range n {
 		q.Record(testHit(func(h *Hit) { h.Time = h.Time.Add(time.Duration(i) * time.Minute) }))
 	}

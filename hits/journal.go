@@ -54,6 +54,7 @@ const (
 	defaultSyncEvery   = time.Second
 	defaultMergeAbove  = 10_000
 	defaultQueueLength = 8192
+	minQueueLength     = 2048
 )
 
 func (o *Options) setDefaults() {
@@ -128,11 +129,13 @@ func Open(opts Options) (*Journal, error) {
 }
 
 // NewQueue returns a queue into the journal. Each listener has its own, so that
-// listeners share no memory while they record.
-func (j *Journal) NewQueue() *Queue {
+// listeners share no memory while they record. Where an address has several, of is
+// how many: they share what one would hold, down to minQueueLength each.
+func (j *Journal) NewQueue(of int) *Queue {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	q := newQueue(j.opts.QueueLength, &j.bell)
+	length := max(j.opts.QueueLength/max(of, 1), min(minQueueLength, j.opts.QueueLength))
+	q := newQueue(length, &j.bell)
 	select {
 	case <-j.stop:
 		q.close()

@@ -24,7 +24,7 @@ func TestJournalUnderLoadAccountsForEveryHit(t *testing.T) {
 	const queues, producers, each = 3, 4, 2500
 	var wg sync.WaitGroup
 	for range queues {
-		q := j.NewQueue()
+		q := j.NewQueue(1)
 		for p := range producers {
 			wg.Go(func() {
 				h := testHit(nil)
@@ -97,7 +97,7 @@ func lastOf(t *testing.T, dir string) *Record {
 func TestJournalQueuedIsWhatIsThere(t *testing.T) {
 	started := make(chan func(), 1)
 	j := openJournal(t, Options{MergeAbove: 1, QueueLength: 8, RunWriter: func(f func()) { started <- f }})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	for range 10 {
 		q.Record(testHit(nil))
 	}
@@ -110,7 +110,7 @@ func TestJournalQueuedIsWhatIsThere(t *testing.T) {
 		t.Errorf("after: %+v", s)
 	}
 	q.Record(testHit(nil))
-	j.NewQueue().Record(testHit(nil))
+	j.NewQueue(1).Record(testHit(nil))
 	if s := j.Stats(); s.LostClosed != 2 || s.Verdicts != 12 || s.Queued != 0 {
 		t.Errorf("recorded after the close: %+v", s)
 	}
@@ -119,7 +119,7 @@ func TestJournalQueuedIsWhatIsThere(t *testing.T) {
 func TestJournalShowsAHitPromptly(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, Options{Dir: dir})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	eventually(t, "the writer sleeps", j.bell.asleep.Load)
 	took := time.Hour
 	for range 5 { // a busy machine may be late at times
@@ -138,7 +138,7 @@ func TestJournalWritesMergedLinesWhenTheirSecondIsOver(t *testing.T) {
 	dir := t.TempDir()
 	started := make(chan func(), 1)
 	j := openJournal(t, Options{Dir: dir, MergeAbove: 1, RunWriter: func(f func()) { started <- f }})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	for range 10 {
 		q.Record(testHit(nil)) // of a second that is long over
 	}
@@ -155,7 +155,7 @@ func TestJournalGoesOnAfterARestart(t *testing.T) {
 	var files []string
 	for run := range 3 {
 		j := openJournal(t, Options{Dir: dir, Observer: testObserver})
-		j.NewQueue().Record(testHit(nil))
+		j.NewQueue(1).Record(testHit(nil))
 		closeJournal(t, j)
 		records := readAll(t, dir, Filter{Journal: true})
 		start := records[len(records)-3]
@@ -196,7 +196,7 @@ func segmentNames(t *testing.T, dir string) (names []string) {
 func TestJournalSequenceGoesOnFromAPackedSegment(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, Options{Dir: dir})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	for range 500 {
 		q.Record(testHit(nil))
 	}
@@ -286,7 +286,7 @@ func TestJournalRotatesPacksAndRetains(t *testing.T) {
 	o := Options{Dir: dir, RotateSize: 20 << 10, Background: func(f func()) { background.Add(1); go f() }}
 	fill := func(o Options, n int, done func(Stats) bool) Stats {
 		j := openJournal(t, o)
-		q := j.NewQueue()
+		q := j.NewQueue(1)
 		for i := range n {
 			q.Record(testHit(func(h *Hit) { h.Time = testTime.Add(time.Duration(i) * time.Second) }))
 			eventually(t, "room in the queue", func() bool { return j.Stats().Queued < 50 })
@@ -347,7 +347,7 @@ func sizeOf(t *testing.T, dir string) (sum int64) {
 func TestJournalRotatesByAge(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, Options{Dir: dir, RotateEvery: 50 * time.Millisecond})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	eventually(t, "three segments", func() bool {
 		q.Record(testHit(nil))
 		return j.Stats().Segments >= 3
@@ -361,7 +361,7 @@ func TestJournalRotatesByAge(t *testing.T) {
 func TestJournalSurvivesTheLossOfItsDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hits")
 	j := openJournal(t, Options{Dir: dir})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	record := func() {
 		h := testHit(nil)
 		h.Time = time.Now()
@@ -414,7 +414,7 @@ func TestJournalSurvivesTheLossOfItsDirectory(t *testing.T) {
 func TestJournalTellsOfLostHits(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "hits")
 	j := openJournal(t, Options{Dir: dir})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -441,7 +441,7 @@ func TestJournalTellsOfLostHits(t *testing.T) {
 
 func TestCloseGivesUpInTime(t *testing.T) {
 	j := openJournal(t, Options{RunWriter: func(f func()) { time.AfterFunc(200*time.Millisecond, f) }})
-	j.NewQueue().Record(testHit(nil))
+	j.NewQueue(1).Record(testHit(nil))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := j.Close(ctx); err == nil || !strings.Contains(err.Error(), "1 hits not written in time") {

@@ -279,7 +279,7 @@ func TestRecordKeepsItsLine(t *testing.T) {
 func TestFollowSeesEverythingOnce(t *testing.T) {
 	dir := t.TempDir()
 	j := openJournal(t, Options{Dir: dir, RotateSize: 8 << 10, Logger: zap.NewNop()})
-	q := j.NewQueue()
+	q := j.NewQueue(1)
 	record := func(n int) {
 		q.Record(testHit(func(h *Hit) { h.ID, h.Time = uint16(n), at(n) }))
 	}

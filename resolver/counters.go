@@ -7,7 +7,9 @@ import (
 	"sinkhole/resolver/wire"
 )
 
-// counters are what the data path counts.
+// counters are what the data path counts. Each handler has its own, so that the
+// listeners share no memory while they count; those of the Resolver are for what
+// happens behind them.
 type counters struct {
 	queries   [hits.DoQ + 1]atomic.Uint64 // by transport
 	rcodes    [wire.RCodeMask + 1]atomic.Uint64
@@ -44,20 +46,43 @@ type Stats struct {
 	Waiting   int64             // queries that wait for an upstream now
 }
 
+// newCounters returns counters that Stats counts in.
+func (r *Resolver) newCounters() *counters {
+	r.counting.Lock()
+	defer r.counting.Unlock()
+	c := new(counters)
+	r.counters = append(r.counters, c)
+	return c
+}
+
 // Stats reads the counts.
 func (r *Resolver) Stats() Stats {
-	c := &r.count
-	s := Stats{
-		Queries: map[string]uint64{}, Responses: map[uint16]uint64{},
-		Refused: c.refused.Load(), Ignored: c.ignored.Load(), Dropped: c.dropped.Load(), Truncated: c.truncated.Load(),
-		Coalesced: c.coalesced.Load(), Shed: c.shed.Load(), Failed: c.failed.Load(), Unsent: c.unsent.Load(),
-		Panics: c.panics.Load(), Malformed: c.malformed.Load(), Crowded: c.crowded.Load(), Waiting: r.misses.Load(),
-	}
-	s.Queries["udp"], s.Queries["tcp"] = c.queries[hits.UDP].Load(), c.queries[hits.TCP].Load()
-	for code := range c.rcodes {
-		if n := c.rcodes[code].Load(); n > 0 {
-			s.Responses[uint16(code)] = n
-		}
+	r.counting.Lock()
+	defer r.counting.Unlock()
+	s := Stats{Queries: map[string]uint64{"udp": 0, "tcp": 0}, Responses: map[uint16]uint64{}, Waiting: r.misses.Load()}
+	r.count.addTo(&s)
+	for _, c := range r.counters {
+		c.addTo(&s)
 	}
 	return s
+}
+
+func (c *counters) addTo(s *Stats) {
+	for _, part := range [...]struct {
+		sum *uint64
+		n   *atomic.Uint64
+	}{
+		{&s.Refused, &c.refused}, {&s.Ignored, &c.ignored}, {&s.Dropped, &c.dropped}, {&s.Truncated, &c.truncated},
+		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
+		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded},
+	} {
+		*part.sum += part.n.Load()
+	}
+	s.Queries["udp"] += c.queries[hits.UDP].Load()
+	s.Queries["tcp"] += c.queries[hits.TCP].Load()
+	for code := range c.rcodes {
+		if n := c.rcodes[code].Load(); n > 0 {
+			s.Responses[uint16(code)] += n
+		}
+	}
 }

@@ -30,7 +30,7 @@ func TestBatchDoesNotAllocate(t *testing.T) {
 			}
 		}
 		send(t, c, miss)
-		if n, _, err := k.listener.udp.ReadFrom(message); err != nil || n != len(miss) {
+		if n, _, err := k.listener.udp[0].ReadFrom(message); err != nil || n != len(miss) {
 			t.Fatalf("%d octets for the library, %v: expected the miss", n, err)
 		}
 		for range queries / 2 { // those of earlier batches are sent

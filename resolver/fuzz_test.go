@@ -77,7 +77,7 @@ func FuzzExchange(f *testing.F) {
 		forward: func(_ context.Context, query []byte) (upstream.Reply, error) { return upstream.Reply{}, nil },
 	})
 	seedExchanges(f)
-	handlers := []*handler{k.handler(hits.UDP), k.handler(hits.TCP)}
+	handlers := []*handler{k.handler(hits.UDP, 1), k.handler(hits.TCP, 1)}
 	reader := prompt{handler: handlers[0]}
 	f.Fuzz(func(t *testing.T, query, reply []byte, overTCP bool) {
 		k.cache.Flush()

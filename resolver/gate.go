@@ -12,7 +12,7 @@ import (
 // client that may not ask gets reply, or nothing where it is nil.
 //
 // A NOTIFY is not for it: whose they are is for the owner of the zones to say.
-func (r *Resolver) admits(client netip.AddrPort, query []byte) (reply []byte, ok bool) {
+func (r *Resolver) admits(count *counters, client netip.AddrPort, query []byte) (reply []byte, ok bool) {
 	s := r.settings.Load()
 	if r.notified != nil && isNotify(query) {
 		return r.notify(s, client, query), false
@@ -21,15 +21,15 @@ func (r *Resolver) admits(client netip.AddrPort, query []byte) (reply []byte, ok
 		return nil, true
 	}
 	if s.DropOthers {
-		r.count.ignored.Add(1)
+		count.ignored.Add(1)
 		return nil, false
 	}
 	if reply = prohibited(query); reply == nil {
-		r.count.ignored.Add(1)
+		count.ignored.Add(1)
 		return nil, false
 	}
-	r.count.refused.Add(1)
-	r.count.answer(reply)
+	count.refused.Add(1)
+	count.answer(reply)
 	return reply, false
 }
 

@@ -21,6 +21,7 @@ type handler struct {
 	resolver  *Resolver
 	transport hits.Transport
 	queue     *hits.Queue
+	count     *counters
 	work      sync.Pool // *work
 
 	// handed counts the datagrams that the library has and is not done with: it
@@ -45,9 +46,10 @@ type work struct {
 	answer []byte
 }
 
-func (r *Resolver) handler(transport hits.Transport) *handler {
+// handler makes one of so many that share the memory for hits.
+func (r *Resolver) handler(transport hits.Transport, of int) *handler {
 	return &handler{
-		resolver: r, transport: transport, queue: r.journal.NewQueue(),
+		resolver: r, transport: transport, queue: r.journal.NewQueue(of), count: r.newCounters(),
 		work: sync.Pool{New: func() any { return &work{answer: make([]byte, 0, 4096)} }},
 	}
 }
@@ -57,7 +59,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	r := h.resolver
 	defer h.done()
 	defer h.survive(w, m)
-	r.count.queries[h.transport].Add(1)
+	h.count.queries[h.transport].Add(1)
 	job := h.work.Get().(*work)
 	job.request = request{transport: h.transport, queue: h.queue, received: time.Now()}
 	q := &job.request
@@ -73,13 +75,13 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 		answer = r.malformed(q, job.answer[:0])
 	}
 	if answer != nil {
-		r.count.answer(answer)
+		h.count.answer(answer)
 		if _, err := w.Write(answer); err != nil {
-			r.count.unsent.Add(1)
+			h.count.unsent.Add(1)
 		}
 		job.answer = answer
 	} else {
-		r.count.dropped.Add(1)
+		h.count.dropped.Add(1)
 	}
 	h.work.Put(job)
 }
@@ -90,7 +92,7 @@ func (h *handler) survive(w dns.ResponseWriter, m *dns.Msg) {
 	if fault == nil {
 		return
 	}
-	h.resolver.count.panics.Add(1)
+	h.count.panics.Add(1)
 	h.resolver.log.Error("query answered SERVFAIL after a fault in the server: please report it",
 		zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
 	answer := new(dns.Msg).SetRcode(m, dns.RcodeServerFailure)
@@ -119,7 +121,7 @@ func (h *handler) accept(header dns.Header) dns.MsgAcceptAction {
 // invalid is told of what the library cannot unpack. It answers FORMERR, unless
 // there is not even a header.
 func (h *handler) invalid(msg []byte, _ error) {
-	h.resolver.count.malformed.Add(1)
+	h.count.malformed.Add(1)
 	if len(msg) >= wire.HeaderLen {
 		h.rejected(wire.RCodeFormErr)
 	}
@@ -128,8 +130,8 @@ func (h *handler) invalid(msg []byte, _ error) {
 // rejected counts an answer that the library gives, and with that is done.
 func (h *handler) rejected(rcode uint16) {
 	h.done()
-	h.resolver.count.queries[h.transport].Add(1)
-	h.resolver.count.rcodes[rcode].Add(1)
+	h.count.queries[h.transport].Add(1)
+	h.count.rcodes[rcode].Add(1)
 }
 
 // endpoints are the two ends of an exchange, IPv4-mapped addresses as IPv4.

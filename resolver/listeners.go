@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -19,7 +20,7 @@ import (
 // Listener serves one address over UDP and TCP.
 type Listener struct {
 	addr netip.AddrPort
-	udp  *packetConn
+	udp  []*packetConn // each with a socket of its own, to which the kernel gives its share of the clients
 	tcp  *tcpListener
 	dns  []*dns.Server
 	log  *zap.Logger
@@ -53,25 +54,62 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 	case addr.Addr().IsUnspecified() && dualStack:
 		suffix = ""
 	}
-	socket, err := net.ListenUDP("udp"+suffix, net.UDPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, err
-	}
-	h := r.handler(hits.UDP)
-	udp, err := newPacketConn(socket, r, &prompt{handler: h})
-	if err != nil {
-		return nil, err
-	}
-	addr = netip.AddrPortFrom(addr.Addr(), udp.datagrams.local.Port())
+	// TCP first: nobody else can then have the port, which the sockets that share
+	// it over UDP do not see to.
 	tcp, err := net.ListenTCP("tcp"+suffix, net.TCPAddrFromAddrPort(addr))
 	if err != nil {
-		return nil, errors.Join(err, udp.Close())
+		return nil, err
 	}
-	l := &Listener{addr: addr, udp: udp, tcp: &tcpListener{Listener: tcp, resolver: r}, log: r.log, fail: make(chan error, 2)}
-	l.dns = []*dns.Server{r.server(h), r.server(r.handler(hits.TCP))}
-	l.dns[0].PacketConn, l.dns[1].Listener = udp, l.tcp
-	r.log.Info("listening", zap.Stringer("dns", addr), zap.Int("receive_buffer", raiseBuffer(udp.datagrams)))
+	addr = netip.AddrPortFrom(addr.Addr(), addrPort(tcp.Addr()).Port())
+	l := &Listener{addr: addr, tcp: &tcpListener{Listener: tcp, resolver: r}, log: r.log, fail: make(chan error, 1+r.readers)}
+	sockets, err := listenUDP("udp"+suffix, addr, r.readers)
+	if err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
+	stream := r.server(r.handler(hits.TCP, 1))
+	stream.Listener = l.tcp
+	l.dns = append(l.dns, stream)
+	buffer := 0
+	for i, socket := range sockets {
+		h := r.handler(hits.UDP, len(sockets))
+		reader, err := newPacketConn(socket, r, &prompt{handler: h})
+		if err != nil {
+			for _, unused := range sockets[i+1:] {
+				err = errors.Join(err, unused.Close())
+			}
+			return nil, errors.Join(err, l.Close())
+		}
+		packets := r.server(h)
+		packets.PacketConn = reader
+		l.udp, l.dns = append(l.udp, reader), append(l.dns, packets)
+		buffer = raiseBuffer(reader.datagrams)
+	}
+	r.log.Info("listening", zap.Stringer("dns", addr), zap.Int("sockets", len(sockets)), zap.Int("receive_buffer", buffer))
 	return l, nil
+}
+
+// listenUDP opens n sockets for one address. Others must not have it: sockets
+// that share a port share it with everyone of the same user who asks for it.
+func listenUDP(network string, addr netip.AddrPort, n int) (all []*net.UDPConn, err error) {
+	alone, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+	if err != nil || n == 1 {
+		return []*net.UDPConn{alone}, err
+	}
+	if err := alone.Close(); err != nil {
+		return nil, err
+	}
+	shared := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return sharePort(c) }}
+	for range n {
+		c, err := shared.ListenPacket(context.Background(), network, addr.String())
+		if err != nil {
+			for _, open := range all {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, err
+		}
+		all = append(all, c.(*net.UDPConn))
+	}
+	return all, nil
 }
 
 func (r *Resolver) server(h *handler) *dns.Server {
@@ -80,7 +118,7 @@ func (r *Resolver) server(h *handler) *dns.Server {
 		MaxTCPQueries: maxTCPQueries, ReadTimeout: tcpReadWait, IdleTimeout: func() time.Duration { return tcpIdleWait },
 	}
 	if h.transport == hits.TCP {
-		s.DecorateReader = func(inner dns.Reader) dns.Reader { return tcpReader{Reader: inner, resolver: r} }
+		s.DecorateReader = func(inner dns.Reader) dns.Reader { return tcpReader{Reader: inner, handler: h} }
 	}
 	return s
 }
@@ -88,11 +126,16 @@ func (r *Resolver) server(h *handler) *dns.Server {
 // Addr is the address that is served.
 func (l *Listener) Addr() netip.AddrPort { return l.addr }
 
-// Drops is how many datagrams the kernel dropped since the socket's buffer was
+// Drops is how many datagrams the kernel dropped since a socket's buffer was
 // full.
-func (l *Listener) Drops() uint64 { return kernelDrops(l.udp.datagrams) }
+func (l *Listener) Drops() (all uint64) {
+	for _, p := range l.udp {
+		all += kernelDrops(p.datagrams)
+	}
+	return all
+}
 
-// Serve starts to answer, and returns when both servers run. An error after
+// Serve starts to answer, and returns when all servers run. An error after
 // that comes over Failed. It is called once.
 func (l *Listener) Serve() {
 	l.serving.Store(true)
@@ -112,21 +155,25 @@ func (l *Listener) Serve() {
 		})
 	}
 	started.Wait()
-	select {
-	case <-l.udp.reading:
-	case <-ended:
+	for _, p := range l.udp {
+		select {
+		case <-p.reading:
+		case <-ended:
+		}
 	}
 }
 
-// Reader is the operating system's number of the thread that reads the datagrams
-// and does nothing else; 0 where there is none. It is good after Serve.
-func (l *Listener) Reader() int {
-	select {
-	case <-l.udp.reading:
-		return l.udp.thread
-	default:
-		return 0
+// Readers are the operating system's numbers of the threads that read datagrams
+// and do nothing else. They are good after Serve.
+func (l *Listener) Readers() (all []int) {
+	for _, p := range l.udp {
+		select {
+		case <-p.reading:
+			all = append(all, p.thread)
+		default:
+		}
 	}
+	return all
 }
 
 // Failed gives the error of a server that stopped by itself.
@@ -145,7 +192,11 @@ func (l *Listener) shutdown(ctx context.Context) error {
 	if !l.serving.Load() {
 		return l.Close()
 	}
-	l.udp.drain(ctx)
+	var draining sync.WaitGroup
+	for _, p := range l.udp {
+		draining.Go(func() { p.drain(ctx) })
+	}
+	draining.Wait()
 	faults := make(chan error, len(l.dns))
 	for _, s := range l.dns {
 		go func() { faults <- s.ShutdownContext(ctx) }()
@@ -163,5 +214,9 @@ func (l *Listener) shutdown(ctx context.Context) error {
 
 // Close gives back the sockets of a listener that never served.
 func (l *Listener) Close() error {
-	return errors.Join(l.udp.Close(), l.tcp.Close())
+	err := l.tcp.Close()
+	for _, p := range l.udp {
+		err = errors.Join(err, p.Close())
+	}
+	return err
 }

@@ -27,7 +27,7 @@ type prompt struct {
 func (p *prompt) answer(msg []byte, from *peer, received time.Time, room []byte) (answer []byte, handled bool) {
 	r := p.resolver
 	if len(msg) < wire.HeaderLen {
-		r.count.malformed.Add(1)
+		p.count.malformed.Add(1)
 		return nil, true
 	}
 	defer p.recovered(&handled)
@@ -46,12 +46,12 @@ func (p *prompt) answer(msg []byte, from *peer, received time.Time, room []byte)
 		}
 		answer = r.fail(q, room, wire.RCodeServFail, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority})
 	}
-	r.count.queries[p.transport].Add(1)
+	p.count.queries[p.transport].Add(1)
 	if answer == nil {
-		r.count.dropped.Add(1)
+		p.count.dropped.Add(1)
 		return nil, true
 	}
-	r.count.answer(answer)
+	p.count.answer(answer)
 	return answer, true
 }
 
@@ -60,7 +60,7 @@ func (p *prompt) full() bool {
 	if p.handed.Load() < maxHanded {
 		return false
 	}
-	p.resolver.count.shed.Add(1)
+	p.count.shed.Add(1)
 	return true
 }
 
@@ -68,7 +68,7 @@ func (p *prompt) full() bool {
 func (p *prompt) recovered(handled *bool) {
 	if fault := recover(); fault != nil {
 		*handled = true
-		p.resolver.count.panics.Add(1)
+		p.count.panics.Add(1)
 		p.resolver.log.Error("query not answered after a fault in the server: please report it",
 			zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 func newPrompt(k *rig) *prompt {
-	return &prompt{handler: k.handler(hits.UDP)}
+	return &prompt{handler: k.handler(hits.UDP, 1)}
 }
 
 // The reader answers what takes no waiting, in the same bytes as the library's
@@ -113,7 +113,7 @@ func TestFloodOfMissesIsBounded(t *testing.T) {
 func TestHandedIsTakenBack(t *testing.T) {
 	t.Parallel()
 	k := trapRig(t)
-	h := k.listener.udp.prompt.handler
+	h := k.listener.udp[0].prompt.handler
 	c := dialUDP(t, k)
 	notify := new(dns.Msg).SetQuestion("bad.example.", dns.TypeA)
 	notify.Opcode = dns.OpcodeNotify

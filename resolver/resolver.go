@@ -4,8 +4,11 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +39,11 @@ type Options struct {
 	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
 	// does not wait. Nil: there are no zones that are transferred.
 	Notified func(msg []byte, from netip.AddrPort) []byte
-	Logger   *zap.Logger
+	// Readers is how many sockets read the datagrams of one address, each in a
+	// thread of its own; 0: one for each processor. Elsewhere than on Linux there
+	// is one.
+	Readers int
+	Logger  *zap.Logger
 }
 
 // TTLBounds limit how long upstream answers are cached.
@@ -63,6 +70,11 @@ type Resolver struct {
 	pending singleflight.Group // identical questions on their way upstream
 	misses  atomic.Int64       // queries that wait for an upstream now
 	count   counters
+
+	counting sync.Mutex  // guards counters, not what they count
+	counters []*counters // of the handlers
+
+	readers int // of datagrams, for each address
 }
 
 // New makes a resolver.
@@ -70,10 +82,18 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connectionLimit: connectionLimit(),
+		connectionLimit: connectionLimit(), readers: readers(o.Readers),
 	}
 	r.Configure(o.Settings)
 	return r
+}
+
+// readers is how many there are where so many are wanted.
+func readers(wanted int) int {
+	if runtime.GOOS != "linux" {
+		return 1
+	}
+	return cmp.Or(max(wanted, 0), runtime.NumCPU())
 }
 
 // Configure puts other settings in force, from the next query on.

@@ -53,7 +53,7 @@ func newRequest(t testing.TB, k *rig, name string, typ uint16, received time.Tim
 	t.Helper()
 	q := &request{
 		client: netip.MustParseAddrPort("127.0.0.1:40000"), server: netip.MustParseAddrPort("127.0.0.1:53"),
-		transport: hits.UDP, queue: k.journal.NewQueue(), received: received,
+		transport: hits.UDP, queue: k.journal.NewQueue(1), received: received,
 	}
 	check(t, q.Parse(queryOf(t, name, typ)))
 	return q

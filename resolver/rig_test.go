@@ -36,6 +36,7 @@ type rigOptions struct {
 	dualStack bool
 	idle      bool // does not serve yet
 	queue     int  // length of the journal's queues
+	readers   int  // 0: one
 	still     bool // the journal's writer runs only when the rig is stopped
 }
 
@@ -86,7 +87,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	k.Resolver = New(Options{
 		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20}),
-		Forward: o.forward, Ports: ports, TTL: o.ttl, Logger: zap.NewNop(),
+		Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), TTL: o.ttl, Logger: zap.NewNop(),
 	})
 	k.listener, err = k.Listen(netip.MustParseAddrPort(cmp.Or(o.listen, "127.0.0.1:0")), o.dualStack)
 	check(t, err)

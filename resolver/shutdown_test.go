@@ -86,15 +86,15 @@ func TestDrainWaitsForTheReader(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), given)
 	defer cancel()
 	start := time.Now()
-	if k.listener.udp.drain(ctx); time.Since(start) < given/2 || ctx.Err() != nil && time.Since(start) < given {
+	if k.listener.udp[0].drain(ctx); time.Since(start) < given/2 || ctx.Err() != nil && time.Since(start) < given {
 		t.Errorf("drained in %v, expected half of %v", time.Since(start), given)
 	}
-	if k.listener.udp.waiting() == 0 {
+	if k.listener.udp[0].waiting() == 0 {
 		t.Error("the socket holds nothing, although nobody has read")
 	}
 	k.listener.Serve()
-	k.listener.udp.drain(context.Background())
-	if n := k.listener.udp.waiting(); n != 0 {
+	k.listener.udp[0].drain(context.Background())
+	if n := k.listener.udp[0].waiting(); n != 0 {
 		t.Errorf("the socket holds %d octets", n)
 	}
 }
@@ -199,7 +199,7 @@ func TestShutdownLeavesNoGoroutine(t *testing.T) {
 func TestFailedTellsOfALostSocket(t *testing.T) {
 	t.Parallel()
 	k := trapRig(t)
-	check(t, k.listener.udp.Close())
+	check(t, k.listener.udp[0].Close())
 	select {
 	case err := <-k.listener.Failed():
 		if !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), k.listener.Addr().String()) {

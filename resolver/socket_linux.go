@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"errors"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,15 @@ func raiseBuffer(c controller) (size int) {
 		size, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
 	})
 	return size
+}
+
+// sharePort lets several sockets have one address. The kernel gives each client,
+// by addresses and ports, to one of them.
+func sharePort(c controller) (err error) {
+	controlErr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(controlErr, err)
 }
 
 // waiting is how many octets the queries take that the kernel holds.

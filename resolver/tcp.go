@@ -100,7 +100,7 @@ func (c *tcpConn) Close() error {
 // tcpReader makes the client check on each query of a connection.
 type tcpReader struct {
 	dns.Reader
-	resolver *Resolver
+	handler *handler
 }
 
 var errProhibited = errors.New("client may not ask")
@@ -110,7 +110,7 @@ func (t tcpReader) ReadTCP(c net.Conn, wait time.Duration) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	reply, ok := t.resolver.admits(addrPort(c.RemoteAddr()), query)
+	reply, ok := t.handler.resolver.admits(t.handler.count, addrPort(c.RemoteAddr()), query)
 	if ok {
 		return query[:min(len(query), maxQuery)], nil
 	}

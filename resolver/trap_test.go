@@ -336,7 +336,7 @@ func TestTCPMessageOf64KiB(t *testing.T) {
 func TestTCPLengthThatLies(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
-	k.listener.dns[1].ReadTimeout = 100 * time.Millisecond
+	k.listener.dns[0].ReadTimeout = 100 * time.Millisecond
 	k.listener.Serve()
 	whole := queryOf(t, "bad.example.", dns.TypeA)
 	t.Run("more than ever comes", func(t *testing.T) {
@@ -442,7 +442,7 @@ func TestTCPManyQueriesOnOneConnection(t *testing.T) {
 func TestTCPQueriesOfOneConnectionAreBounded(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
-	k.listener.dns[1].MaxTCPQueries = 2
+	k.listener.dns[0].MaxTCPQueries = 2
 	k.listener.Serve()
 	c := dialTCP(t, k)
 	serves(t, c)
@@ -455,7 +455,7 @@ func TestTCPQueriesOfOneConnectionAreBounded(t *testing.T) {
 func TestTCPIdleConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
-	server := k.listener.dns[1]
+	server := k.listener.dns[0]
 	if server.ReadTimeout != tcpReadWait || server.IdleTimeout() != tcpIdleWait {
 		t.Errorf("connections wait %v and %v, expected %v and %v", server.ReadTimeout, server.IdleTimeout(), tcpReadWait, tcpIdleWait)
 	}

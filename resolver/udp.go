@@ -57,7 +57,7 @@ func newPacketConn(c *net.UDPConn, r *Resolver, answers *prompt) (*packetConn, e
 		close(p.reading)
 	}
 	var err error
-	p.datagrams, err = newDatagrams(c, started, func(n int) { r.count.unsent.Add(uint64(n)) })
+	p.datagrams, err = newDatagrams(c, started, func(n int) { answers.count.unsent.Add(uint64(n)) })
 	if err == nil {
 		answers.waiters = newWaiters(answers, p.datagrams)
 	}
@@ -84,7 +84,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, err
 		}
 		failures = 0
-		reply, ok := p.resolver.admits(p.from.remote, msg)
+		reply, ok := p.resolver.admits(p.prompt.count, p.from.remote, msg)
 		handled := !ok
 		if ok {
 			reply, handled = p.prompt.answer(msg, &p.from, received, p.datagrams.room())

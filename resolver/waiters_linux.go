@@ -80,7 +80,7 @@ func (w *waiters) take(q *request, msg []byte) bool {
 	}
 	x := w.exchanges[string(key)]
 	if x != nil {
-		w.resolver.count.coalesced.Add(1)
+		w.prompt.count.coalesced.Add(1)
 	} else if x = w.begin(q, key); x == nil {
 		if shed { // the memory for the answer was used
 			w.handed = append(w.handed, w.keep(q, msg))
@@ -229,12 +229,12 @@ func (w *waiters) respond(c *waiter) (done bool) {
 	if c.request.waits {
 		return false
 	}
-	r.count.queries[w.prompt.transport].Add(1)
+	w.prompt.count.queries[w.prompt.transport].Add(1)
 	if answer == nil {
-		r.count.dropped.Add(1)
+		w.prompt.count.dropped.Add(1)
 		return true
 	}
-	r.count.answer(answer)
+	w.prompt.count.answer(answer)
 	w.datagrams.answerTo(&c.from, answer)
 	return true
 }
@@ -324,7 +324,7 @@ func (w *waiters) expire(now time.Time, ended bool) {
 // shed answers the clients of an exchange SERVFAIL, since too many wait.
 func (w *waiters) shed(x *outgoing) {
 	w.ports.Cancel(&x.asked)
-	w.resolver.count.shed.Add(uint64(len(x.clients)))
+	w.prompt.count.shed.Add(uint64(len(x.clients)))
 	w.end(x)
 	w.answer(x, &fetched{key: x.key, failure: wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}})
 }

@@ -172,7 +172,7 @@ func (s *server) serve() {
 	var readers []int
 	for _, l := range s.listeners {
 		l.Serve()
-		readers = append(readers, l.Reader())
+		readers = append(readers, l.Readers()...)
 	}
 	if err := preferReaders(readers); err != nil {
 		s.log.Warn("the threads that answer queries have no preference over others", zap.Error(err))
