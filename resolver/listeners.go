@@ -199,7 +199,16 @@ func (l *Listener) shutdown(ctx context.Context) error {
 	draining.Wait()
 	faults := make(chan error, len(l.dns))
 	for _, s := range l.dns {
-		go func() { faults <- s.ShutdownContext(ctx) }()
+		go func() {
+			if p, isUDP := s.PacketConn.(*packetConn); isUDP {
+				p.end()
+				select {
+				case <-p.finished:
+				case <-ctx.Done():
+				}
+			}
+			faults <- s.ShutdownContext(ctx)
+		}()
 	}
 	var errs []error
 	for range l.dns {

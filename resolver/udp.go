@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -28,7 +29,11 @@ type packetConn struct {
 	datagrams *datagrams
 	from      peer          // of the datagram that is looked at
 	reading   chan struct{} // closed when the reader runs
+	finished  chan struct{} // closed when it has ended, and nothing waits any more
+	released  chan struct{} // closed when the library is to be told so
 	thread    int           // the reader's own, where the system has such; good when it runs
+
+	finish, release sync.Once
 }
 
 // controller is a socket, as [syscall.RawConn] gives access to it.
@@ -51,7 +56,10 @@ func (p *peer) String() string  { return p.remote.String() }
 func (p *peer) setLocal(addr netip.Addr) { p.local = netip.AddrPortFrom(addr, p.local.Port()) }
 
 func newPacketConn(c *net.UDPConn, r *Resolver, answers *prompt) (*packetConn, error) {
-	p := &packetConn{resolver: r, prompt: answers, reading: make(chan struct{})}
+	p := &packetConn{
+		resolver: r, prompt: answers,
+		reading: make(chan struct{}), finished: make(chan struct{}), released: make(chan struct{}),
+	}
 	started := func(thread int) {
 		p.thread = thread
 		close(p.reading)
@@ -81,6 +89,10 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 				continue
 			}
 			p.prompt.waiters.close()
+			p.finish.Do(func() { close(p.finished) })
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				<-p.released
+			}
 			return 0, nil, err
 		}
 		failures = 0
@@ -118,10 +130,16 @@ func (p *packetConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(p.dat
 // to a server.
 func (p *packetConn) SetReadDeadline(t time.Time) error {
 	if !t.After(time.Now()) {
-		p.datagrams.interrupt()
+		p.end()
+		p.release.Do(func() { close(p.released) })
 	}
 	return nil
 }
+
+// end has the reader read nothing more, and answer all that waits. It is to be
+// done, as finished tells, before the library is told to end: that does not call
+// the reader again.
+func (p *packetConn) end() { p.datagrams.interrupt() }
 
 // SetWriteDeadline does nothing: no write waits.
 func (p *packetConn) SetWriteDeadline(time.Time) error { return nil }
@@ -130,7 +148,10 @@ func (p *packetConn) SetWriteDeadline(time.Time) error { return nil }
 func (p *packetConn) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }
 
 // Close also ends the reading.
-func (p *packetConn) Close() error { return p.datagrams.close() }
+func (p *packetConn) Close() error {
+	p.release.Do(func() { close(p.released) })
+	return p.datagrams.close()
+}
 
 // errHandedBack is the error of reading while there are queries that the library
 // is to answer after all.

@@ -16,6 +16,9 @@ import (
 // library.
 const maxKept = 512
 
+// maxFree is how much memory of waiters and exchanges is kept for the next ones.
+const maxFree = 1024
+
 // endedLook is how often a reader that has ended looks whether upstreams are still
 // to be waited for.
 const endedLook = 20 * time.Millisecond
@@ -160,12 +163,16 @@ func (w *waiters) release(x *outgoing) {
 	clear(x.clients)
 	x.clients = x.clients[:0]
 	x.key = ""
-	w.freeExchanges = append(w.freeExchanges, x)
+	if len(w.freeExchanges) < maxFree {
+		w.freeExchanges = append(w.freeExchanges, x)
+	}
 }
 
 func (w *waiters) releaseWaiter(c *waiter) {
 	c.request = request{} // refers to an entry
-	w.freeWaiters = append(w.freeWaiters, c)
+	if len(w.freeWaiters) < maxFree {
+		w.freeWaiters = append(w.freeWaiters, c)
+	}
 }
 
 // busy tells whether a query waits.
@@ -183,6 +190,8 @@ func (w *waiters) flush() {
 
 // receive answers with the replies that came to a port.
 func (w *waiters) receive(fd int, now time.Time) {
+	var faulty bool
+	defer w.prompt.recovered(&faulty)
 	w.ports.Receive(fd, now, func(a *upstream.Asked, reply []byte) {
 		x := a.Owner.(*outgoing)
 		w.end(x)
@@ -197,12 +206,20 @@ func (w *waiters) receive(fd int, now time.Time) {
 // settle answers everyone who waits for a reply.
 func (w *waiters) settle(x *outgoing, reply []byte) {
 	got := &fetched{key: x.key}
-	var err error
-	got.entry, err = w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, netip.AddrPort{})
+	w.keepReply(x, reply, got)
+	w.answer(x, got)
+}
+
+// keepReply makes an entry of a reply. After a fault there is none, and no reason.
+func (w *waiters) keepReply(x *outgoing, reply []byte, got *fetched) {
+	var faulty bool
+	defer w.prompt.recovered(&faulty)
+	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, netip.AddrPort{})
 	if err != nil {
 		got.failure = wire.EDE{Code: failureCode(err)}
+		return
 	}
-	w.answer(x, got)
+	got.entry = e
 }
 
 // answer answers everyone of an exchange with what came of it.
@@ -254,7 +271,7 @@ func (w *waiters) next() (msg []byte, from *peer) {
 		if w.handed = w.handed[1:]; len(w.handed) == 0 {
 			w.handed = nil
 		}
-		if w.prompt.full() {
+		if w.datagrams.ended.Load() || w.prompt.full() {
 			w.fail(c)
 			continue
 		}
@@ -312,11 +329,6 @@ func (w *waiters) expire(now time.Time, ended bool) {
 			w.answer(x, &fetched{key: x.key, failure: wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}})
 		} else {
 			w.handBack(x)
-		}
-	}
-	if ended {
-		for len(w.handed) > 0 { // came back otherwise
-			w.fail(last(&w.handed))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"net"
 	"os"
 	"testing"
 
@@ -107,5 +108,36 @@ func TestWaitersAreJudgedByThePolicyInForce(t *testing.T) {
 	}
 	if all := k.hits(t); len(all) != 1 || all[0].Sinkhole.Trigger != "response-ip" {
 		t.Errorf("%d hits, expected one by address", len(all))
+	}
+}
+
+// All that waits when a shutdown begins is answered, also what would have been the
+// library's by then.
+func TestShutdownAnswersAllThatWaits(t *testing.T) {
+	t.Parallel()
+	z, release := heldZone(t)
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: 2})
+	const clients = 30
+	all := make([]net.Conn, clients)
+	for i := range all {
+		all[i] = dialUDP(t, k)
+		send(t, all[i], queryOf(t, string(rune('a'+i%3))+".example.", dns.TypeA))
+	}
+	eventually(t, "all wait", func() bool { return k.Stats().Waiting == clients })
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		k.stop()
+	}()
+	eventually(t, "the shutdown has begun", func() bool { return k.listener.udp[0].datagrams.ended.Load() && k.listener.udp[1].datagrams.ended.Load() })
+	release()
+	for _, c := range all {
+		if reply := receive(t, c); wire.Flags(reply)&wire.RCodeMask != 0 {
+			t.Errorf("%x, expected an answer", reply)
+		}
+	}
+	<-stopped
+	if s := k.Stats(); s.Waiting != 0 {
+		t.Errorf("%+v", s)
 	}
 }
