@@ -129,7 +129,9 @@ func TestShutdownAnswersAllThatWaits(t *testing.T) {
 		defer close(stopped)
 		k.stop()
 	}()
-	eventually(t, "the shutdown has begun", func() bool { return k.listener.udp[0].datagrams.ended.Load() && k.listener.udp[1].datagrams.ended.Load() })
+	eventually(t, "the shutdown has begun", func() bool {
+		return k.listener.udp[0].datagrams.ended.Load() && k.listener.udp[1].datagrams.ended.Load()
+	})
 	release()
 	for _, c := range all {
 		if reply := receive(t, c); wire.Flags(reply)&wire.RCodeMask != 0 {
