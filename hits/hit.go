@@ -88,7 +88,7 @@ type Hit struct {
 	Group  string         // of the client, as the policy names it; "": in none
 	Server netip.AddrPort // the address that was asked
 
-	QName    [255]byte // wire form, lower case; the first QNameLen octets
+	QName    [255]byte // wire form, lower case; what is behind the first QNameLen octets means nothing
 	QNameLen uint8
 	QType    uint16
 	QClass   uint16
@@ -112,7 +112,7 @@ type Hit struct {
 	// forms one after the other; nil for question triggers.
 	Chain []byte
 
-	// Rules are the policy's rules that matched, the deciding one first.
+	// Rules are the policy's NRules rules that matched, the deciding one first.
 	Rules     [MaxRules]uint64
 	NRules    uint8
 	MoreRules uint16
@@ -128,6 +128,21 @@ type Hit struct {
 	// HasTTL is true where the answer carries synthesized records, or a
 	// synthesized SOA, with that TTL, which may be 0.
 	HasTTL bool
+}
+
+// set makes h a copy of o, without what means nothing in its arrays: a ring of hits
+// is more than a processor's caches hold, and most names are short.
+func (h *Hit) set(o *Hit) {
+	h.Time, h.Client, h.Group, h.Server = o.Time, o.Client, o.Group, o.Server
+	copy(h.QName[:o.QNameLen], o.QName[:])
+	h.QNameLen, h.QType, h.QClass = o.QNameLen, o.QType, o.QClass
+	h.ID, h.Flags, h.Answered, h.RCode = o.ID, o.Flags, o.Answered, o.RCode
+	h.Transport, h.SourceProven, h.Truncated = o.Transport, o.SourceProven, o.Truncated
+	h.Trigger, h.Value, h.Matched, h.Chain = o.Trigger, o.Value, o.Matched, o.Chain
+	copy(h.Rules[:min(o.NRules, MaxRules)], o.Rules[:])
+	h.NRules, h.MoreRules, h.Evidence = o.NRules, o.MoreRules, o.Evidence
+	h.Observe, h.Satisfied, h.Action = o.Observe, o.Satisfied, o.Action
+	h.Sink, h.TTL, h.HasTTL = o.Sink, o.TTL, o.HasTTL
 }
 
 // Evidence turns the rule numbers of a Hit into what is known about them. It is

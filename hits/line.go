@@ -18,7 +18,8 @@ const ecsVersion = "9.4.0"
 
 // encoder makes the journal's lines. It belongs to the writer.
 type encoder struct {
-	observer Observer
+	observer string // the member of every line
+	clock    clock
 	sequence uint64 // of the last line
 	entropy  *ulid.MonotonicEntropy
 	idTime   uint64 // of the last id, milliseconds
@@ -50,7 +51,7 @@ type ownRecord struct {
 }
 
 func newEncoder(o Observer, sequence uint64) *encoder {
-	return &encoder{observer: o, sequence: sequence, entropy: ulid.Monotonic(bufio.NewReader(rand.Reader), 0)}
+	return &encoder{observer: observerMember(&o), sequence: sequence, entropy: ulid.Monotonic(bufio.NewReader(rand.Reader), 0)}
 }
 
 // appendHit appends the line of one hit.
@@ -71,11 +72,11 @@ func (e *encoder) appendLine(dst []byte, h *Hit, g *group, now time.Time) []byte
 	l.h, l.g = h, g
 	l.describe()
 	l.text = dst
-	l.open(h.Time)
+	e.open(l, h.Time)
 	e.addEvent(l, now)
 	l.addEndpoint("client", h.Client)
 	l.addEndpoint("server", h.Server)
-	l.addObserver(&e.observer)
+	l.raw(e.observer)
 	l.addNetwork()
 	if !l.byClient() {
 		l.addDNS()
@@ -91,20 +92,18 @@ func (e *encoder) appendLine(dst []byte, h *Hit, g *group, now time.Time) []byte
 func (e *encoder) appendOwn(dst []byte, r ownRecord, now time.Time) []byte {
 	l := &e.line
 	l.text = dst
-	l.open(now)
+	e.open(l, now)
 	e.addOwnEvent(l, &r, now)
-	l.addObserver(&e.observer)
+	l.raw(e.observer)
 	l.addOwn(&r)
 	return l.close()
 }
 
 // open begins a line, with the part that every one has.
-func (l *line) open(at time.Time) {
+func (e *encoder) open(l *line, at time.Time) {
 	l.text = append(l.text, '{')
-	l.time("@timestamp", at, timeForm)
-	l.object("ecs")
-	l.string("version", ecsVersion)
-	l.end('}')
+	l.time("@timestamp", at, &e.clock)
+	l.raw(`"ecs":{"version":"` + ecsVersion + `"}`)
 }
 
 // close ends a line, and forgets what it was of.
@@ -124,7 +123,7 @@ func (l *line) describe() {
 	l.question = string(l.name)
 	if l.g != nil {
 		for _, r := range l.g.rules {
-			l.indicators = append(l.indicators, r.evidence.Indicator(r.rule))
+			l.indicators = append(l.indicators, l.g.judges.policies[r.policy].Indicator(r.rule))
 		}
 		return
 	}
@@ -142,10 +141,7 @@ func (e *encoder) number(l *line, now time.Time) {
 	id := e.newID(now)
 	var form [ulid.EncodedSize]byte
 	_ = id.MarshalTextTo(form[:]) // fails for another size only
-	l.key("id")
-	l.text = append(l.text, '"')
-	l.text = append(l.text, form[:]...)
-	l.text = append(l.text, '"')
+	l.token("id", string(form[:]))
 	l.uint("sequence", e.sequence)
 }
 

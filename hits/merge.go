@@ -1,6 +1,7 @@
 package hits
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -11,6 +12,9 @@ const (
 	// MaxMergedKeys is the number of merged lines by indicator; past it, hits
 	// are merged by client.
 	MaxMergedKeys = 16_384
+	// MaxClientKeys is how many of those one client may take; further hits of it
+	// are merged by client. A flood of one machine costs no other its detail.
+	MaxClientKeys = 1024
 	// MaxMergedClients is the number of merged lines by client; past it, hits
 	// of further clients are lost.
 	MaxMergedClients = 16_384
@@ -32,41 +36,90 @@ const (
 // one until their second is over, or for as long as a kill may cost. It belongs
 // to the writer.
 type merger struct {
-	above                         int
-	span                          time.Duration // the longest that a hit is held back
-	maxKeys, maxClients, maxPairs int
+	above int
+	span  time.Duration // the longest that a hit is held back
+
+	maxKeys, maxClientKeys, maxClients, maxPairs int
 
 	windows []*window // open, oldest first
 	closing []*group  // of windows that are over, in the order of their first hits
 	pending uint64    // hits in windows and closing
+	spare   *tables   // empty, of a window that is over: grown as the next one will need them
+}
+
+// tables find the groups of a window.
+type tables struct {
+	byKey   map[mergeKey]*group
+	clients map[netip.Addr]*clientGroups
+	// pairs are of the hits that are merged by client.
+	pairs map[clientIndicator]struct{}
+}
+
+// clientGroups are those of one client in a window.
+type clientGroups struct {
+	keys int    // groups by indicator
+	all  *group // the hits that have none of those; nil: every one has
+}
+
+func newTables() *tables {
+	return &tables{byKey: map[mergeKey]*group{}, clients: map[netip.Addr]*clientGroups{}, pairs: map[clientIndicator]struct{}{}}
+}
+
+func (t *tables) clear() {
+	clear(t.byKey)
+	clear(t.clients)
+	clear(t.pairs)
 }
 
 // window is the hits of one second.
 type window struct {
-	second int64
-	opened time.Time // with a monotonic reading
-	due    time.Time // when groups are to be written; only with groups
-	single int       // hits that got a line of their own
-	groups []*group
-	byKey  map[mergeKey]*group
-	// byClient and pairs are used when byKey is full.
-	byClient map[netip.Addr]*group
-	pairs    map[clientIndicator]struct{}
+	second  int64
+	opened  time.Time // with a monotonic reading
+	due     time.Time // when groups are to be written; only with groups
+	single  int       // hits that got a line of their own
+	merged  int       // groups by client
+	judges  *judges   // of the hits in groups
+	groups  []*group
+	*tables // nil without groups
 }
 
+// mergeKey, like all keys here, has no padding: it is hashed and compared as octets.
 type mergeKey struct {
 	client   netip.Addr
 	deciding ruleRef
-	qtype    uint16
-	action   string
+	action   uint32 // as judges number it
+	qtype    uint32
 }
 
 // ruleRef is a rule of a policy; rule numbers of two policies mean different
 // indicators.
 type ruleRef struct {
-	evidence Evidence
-	rule     uint64
-	none     bool // the hit names no rule
+	rule   uint64
+	policy uint64 // as judges number it
+}
+
+// noPolicy is the policy of a hit that names no rule.
+const noPolicy = math.MaxUint64
+
+// judges number the policies and actions of a second's hits, which are few: the
+// numbers are cheaper to compare than what they stand for.
+type judges struct {
+	policies []Evidence
+	actions  []string
+}
+
+func (j *judges) policy(e Evidence) uint64 { return uint64(number(&j.policies, e)) }
+func (j *judges) action(a string) uint32   { return uint32(number(&j.actions, a)) }
+
+// number is the place of v among all, where it gets one if it has none.
+func number[T comparable](all *[]T, v T) int {
+	for i := len(*all) - 1; i >= 0; i-- {
+		if (*all)[i] == v {
+			return i
+		}
+	}
+	*all = append(*all, v)
+	return len(*all) - 1
 }
 
 type clientIndicator struct {
@@ -78,6 +131,7 @@ type clientIndicator struct {
 type group struct {
 	kind           string // MergedIndicator or MergedClient
 	first          Hit    // the hit with the earliest time
+	judges         *judges
 	last           time.Time
 	count          uint64
 	ports          []uint16
@@ -111,7 +165,7 @@ const (
 )
 
 func newMerger(above int, span time.Duration) *merger {
-	return &merger{above: above, span: span, maxKeys: MaxMergedKeys, maxClients: MaxMergedClients, maxPairs: maxDistinct}
+	return &merger{above: above, span: span, maxKeys: MaxMergedKeys, maxClientKeys: MaxClientKeys, maxClients: MaxMergedClients, maxPairs: maxDistinct}
 }
 
 // admit takes in a hit that is to be merged (and copies it), or says that it is
@@ -143,7 +197,7 @@ func (m *merger) window(second int64, now time.Time) *window {
 	if len(m.windows) == maxWindows {
 		m.closeOldest()
 	}
-	w := &window{second: second, opened: now}
+	w := &window{second: second, opened: now, judges: new(judges)}
 	m.windows = append(m.windows, w)
 	return w
 }
@@ -156,47 +210,59 @@ func (m *merger) closeOldest() {
 // close takes the groups out of a window.
 func (m *merger) close(w *window) {
 	m.closing = append(m.closing, w.groups...)
-	w.groups, w.byKey, w.byClient, w.pairs = nil, nil, nil, nil
+	if w.tables != nil {
+		w.clear()
+		m.spare = w.tables
+	}
+	w.groups, w.merged, w.tables, w.judges = nil, 0, nil, new(judges)
 	w.due = time.Time{}
 }
 
 // group finds or makes the group of h; nil where the bounds leave no room.
 func (w *window) group(h *Hit, m *merger) *group {
-	ref := decidingRule(h)
-	key := mergeKey{client: h.Client.Addr(), deciding: ref, qtype: h.QType, action: h.Action}
+	if w.tables == nil {
+		if w.tables, m.spare = m.spare, nil; w.tables == nil {
+			w.tables = newTables()
+		}
+	}
+	key := mergeKey{client: h.Client.Addr(), deciding: w.judges.deciding(h), qtype: uint32(h.QType), action: w.judges.action(h.Action)}
 	if g := w.byKey[key]; g != nil {
 		return g
 	}
-	if len(w.byKey) < m.maxKeys {
-		if w.byKey == nil {
-			w.byKey = make(map[mergeKey]*group)
-		}
-		g := newGroup(MergedIndicator, h)
+	c := w.clients[key.client]
+	if c == nil {
+		c = new(clientGroups)
+		w.clients[key.client] = c
+	}
+	switch {
+	case len(w.byKey) < m.maxKeys && c.keys < m.maxClientKeys:
+		c.keys++
+		g := newGroup(MergedIndicator, h, w.judges)
 		w.byKey[key] = g
 		w.groups = append(w.groups, g)
 		return g
-	}
-	g := w.byClient[key.client]
-	if g == nil {
-		if len(w.byClient) >= m.maxClients {
-			return nil
+	case c.all == nil && w.merged == m.maxClients:
+		if c.keys == 0 {
+			delete(w.clients, key.client)
 		}
-		if w.byClient == nil {
-			w.byClient = make(map[netip.Addr]*group)
-			w.pairs = make(map[clientIndicator]struct{})
-		}
-		g = newGroup(MergedClient, h)
-		w.byClient[key.client] = g
-		w.groups = append(w.groups, g)
+		return nil
+	case c.all == nil:
+		w.merged++
+		c.all = newGroup(MergedClient, h, w.judges)
+		w.groups = append(w.groups, c.all)
 	}
-	w.countIndicators(g, h, m.maxPairs)
-	return g
+	w.countIndicators(c.all, h, m.maxPairs)
+	return c.all
 }
 
 // countIndicators counts the indicators of a client's hits.
 func (w *window) countIndicators(g *group, h *Hit, maxPairs int) {
+	if g.atLeast && len(w.pairs) >= maxPairs {
+		return // nothing more can be told apart
+	}
+	policy := w.judges.policy(h.Evidence)
 	for _, rule := range h.rules() {
-		pair := clientIndicator{h.Client.Addr(), ruleRef{evidence: h.Evidence, rule: rule}}
+		pair := clientIndicator{h.Client.Addr(), ruleRef{policy: policy, rule: rule}}
 		if _, known := w.pairs[pair]; known {
 			continue
 		}
@@ -218,22 +284,24 @@ func (h *Hit) rules() []uint64 {
 	return h.Rules[:min(h.NRules, MaxRules)]
 }
 
-func decidingRule(h *Hit) ruleRef {
+func (j *judges) deciding(h *Hit) ruleRef {
 	if rules := h.rules(); len(rules) > 0 {
-		return ruleRef{evidence: h.Evidence, rule: rules[0]}
+		return ruleRef{policy: j.policy(h.Evidence), rule: rules[0]}
 	}
-	return ruleRef{none: true}
+	return ruleRef{policy: noPolicy}
 }
 
-func newGroup(kind string, h *Hit) *group {
-	return &group{kind: kind, first: *h, last: h.Time, proven: true, action: h.Action}
+func newGroup(kind string, h *Hit, j *judges) *group {
+	g := &group{kind: kind, judges: j, last: h.Time, proven: true, action: h.Action}
+	g.first.set(h)
+	return g
 }
 
 func (g *group) add(h *Hit) {
 	g.count++
 	g.addRules(h)
 	if h.Time.Before(g.first.Time) {
-		g.first = *h // so that the line's time and port are of one query
+		g.first.set(h) // so that the line's time and port are of one query
 	}
 	if h.Time.After(g.last) {
 		g.last = h.Time
@@ -256,8 +324,13 @@ func (g *group) add(h *Hit) {
 // addRules adds the rules of h that the group does not name yet.
 func (g *group) addRules(h *Hit) {
 	more := int(h.MoreRules)
+	if h.Evidence == nil {
+		g.moreRules = max(g.moreRules, more)
+		return
+	}
+	policy := g.judges.policy(h.Evidence)
 	for _, rule := range h.rules() {
-		ref := ruleRef{evidence: h.Evidence, rule: rule}
+		ref := ruleRef{policy: policy, rule: rule}
 		switch {
 		case slices.Contains(g.rules, ref):
 		case len(g.rules) < MaxRules:
@@ -282,6 +355,9 @@ func (m *merger) flush(now time.Time, all bool, limit int, emit func(*group)) in
 	}
 	for len(m.windows) > 0 && m.windows[0].due.IsZero() && now.Sub(m.windows[0].opened) >= windowAge {
 		m.closeOldest()
+	}
+	if len(m.windows) == 0 {
+		m.spare = nil // nothing came for some seconds
 	}
 	n := min(limit, len(m.closing))
 	for i, g := range m.closing[:n] {

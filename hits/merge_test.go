@@ -12,11 +12,13 @@ import (
 // mergeModel is merging as DESIGN.md tells it, over all hits at once and without
 // bounds on memory.
 type mergeModel struct {
-	above, maxKeys, maxClients int
-	single                     map[int64]int
-	keys                       map[int64]map[string]*modelGroup
-	clients                    map[int64]map[string]*modelGroup
-	lost                       int
+	above, maxKeys, maxClientKeys, maxClients int
+
+	single  map[int64]int
+	keys    map[int64]map[string]*modelGroup
+	clients map[int64]map[string]*modelGroup
+	ofOne   map[string]int // keys of one client and second
+	lost    int
 }
 
 type modelGroup struct {
@@ -42,7 +44,8 @@ func (m *mergeModel) add(h *Hit) {
 		m.keys[sec], m.clients[sec] = map[string]*modelGroup{}, map[string]*modelGroup{}
 	}
 	table, name := m.keys[sec], key
-	if table[name] == nil && len(table) == m.maxKeys {
+	one := fmt.Sprint(sec, client)
+	if table[name] == nil && (len(table) == m.maxKeys || m.ofOne[one] == m.maxClientKeys) {
 		table, name = m.clients[sec], client
 		if table[name] == nil && len(table) == m.maxClients {
 			m.lost++
@@ -53,6 +56,9 @@ func (m *mergeModel) add(h *Hit) {
 	if g == nil {
 		g = &modelGroup{first: h.Time, firstPort: h.Client.Port(), ports: map[uint16]bool{}, rules: map[string]bool{}, proven: true}
 		table[name] = g
+		if name == key {
+			m.ofOne[one]++
+		}
 	}
 	g.count++
 	if h.Time.Before(g.first) {
@@ -72,8 +78,8 @@ func TestMergingKeepsEveryCount(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		m := newMerger(rnd.IntN(40), time.Second)
-		m.maxKeys, m.maxClients = 1+rnd.IntN(30), 1+rnd.IntN(10)
-		model := &mergeModel{above: m.above, maxKeys: m.maxKeys, maxClients: m.maxClients,
+		m.maxKeys, m.maxClientKeys, m.maxClients = 1+rnd.IntN(30), 1+rnd.IntN(8), 1+rnd.IntN(10)
+		model := &mergeModel{above: m.above, maxKeys: m.maxKeys, maxClientKeys: m.maxClientKeys, maxClients: m.maxClients, ofOne: map[string]int{},
 			single: map[int64]int{}, keys: map[int64]map[string]*modelGroup{}, clients: map[int64]map[string]*modelGroup{}}
 
 		// Every other time hits are late by up to 200 ms, as from a queue. Then a
@@ -225,6 +231,27 @@ func TestMergingHoldsBackForTheSpan(t *testing.T) {
 	m.flush(testTime, true, 10, func(g *group) { count += g.count; groups++ })
 	if singles != 1 || count != 899 || groups != 9 {
 		t.Errorf("%d singles, %d hits in %d lines, want 1 and 899 in 9", singles, count, groups)
+	}
+}
+
+// One client that asks for everything costs the others no detail.
+func TestMergingKeepsTheDetailOfOthers(t *testing.T) {
+	m := newMerger(0, time.Second)
+	hit := func(client byte, rule int) *Hit {
+		return testHit(func(h *Hit) {
+			h.Client, h.Rules[0] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, client}), 1), uint64(rule)
+		})
+	}
+	for rule := range 2 * MaxMergedKeys {
+		m.admit(hit(1, rule), testTime)
+	}
+	for rule := range 10 {
+		m.admit(hit(2, rule), testTime)
+	}
+	lines := map[byte]map[string]int{1: {}, 2: {}}
+	m.flush(testTime, true, 4*MaxMergedKeys, func(g *group) { lines[g.first.Client.Addr().As4()[3]][g.kind]++ })
+	if lines[1][MergedIndicator] != MaxClientKeys || lines[1][MergedClient] != 1 || lines[2][MergedIndicator] != 10 || lines[2][MergedClient] != 0 {
+		t.Errorf("lines by client %v", lines)
 	}
 }
 

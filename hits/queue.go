@@ -58,7 +58,7 @@ func (q *Queue) Record(h *Hit) {
 		turn := s.turn.Load()
 		if turn == pos {
 			if q.tail.CompareAndSwap(pos, pos+1) {
-				s.hit = *h
+				s.hit.set(h)
 				s.turn.Store(pos + 1)
 				break
 			}

@@ -1,6 +1,8 @@
 package hits
 
 import (
+	"net/netip"
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,6 +38,43 @@ func TestQueueRecordCopies(t *testing.T) {
 	h.ID, h.QName[1] = 1, 'z'
 	if got := q.peek(); got.ID != 4711 || got.QName[1] != 'a' {
 		t.Error("the queue holds the caller's memory")
+	}
+}
+
+// A copy is whole, also in memory that held another hit.
+func TestHitIsCopiedWhole(t *testing.T) {
+	full := func(octet byte) *Hit {
+		h := testHit(nil)
+		fields := reflect.ValueOf(h).Elem()
+		for i := range fields.NumField() {
+			switch f := fields.Field(i); f.Kind() {
+			case reflect.Bool:
+				f.SetBool(true)
+			case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+				f.SetUint(uint64(octet))
+			case reflect.String:
+				f.SetString(string(rune(octet)))
+			case reflect.Slice:
+				f.SetBytes([]byte{octet})
+			case reflect.Array:
+				for k := range f.Len() {
+					f.Index(k).SetUint(uint64(octet))
+				}
+			}
+		}
+		h.Time, h.Evidence = time.Unix(int64(octet), 0), &testPolicy{}
+		h.Client, h.Server = netip.AddrPortFrom(netip.IPv6Loopback(), uint16(octet)), netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(octet))
+		h.Matched, h.Sink = netip.AddrFrom4([4]byte{octet}), netip.AddrFrom4([4]byte{octet, 1})
+		return h
+	}
+	want, got := full(16), full(16)
+	got.set(full(8))
+	if reflect.DeepEqual(got, want) {
+		t.Fatal("nothing was copied")
+	}
+	got.set(want)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }
 

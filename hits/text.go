@@ -52,6 +52,20 @@ func (t *text) string(key, value string) {
 	*t = appendQuoted(*t, value)
 }
 
+// raw adds what is JSON already: members of an object, or an array's.
+func (t *text) raw(members string) {
+	t.separate()
+	*t = append(*t, members...)
+}
+
+// token is string for a word that needs no escapes.
+func (t *text) token(key, word string) {
+	t.key(key)
+	*t = append(*t, '"')
+	*t = append(*t, word...)
+	*t = append(*t, '"')
+}
+
 // some is string, but nothing for an empty value.
 func (t *text) some(key, value string) {
 	if value != "" {
@@ -112,17 +126,38 @@ func (t *text) bool(key string, b bool) {
 	*t = strconv.AppendBool(*t, b)
 }
 
-// time is a time in UTC.
-func (t *text) time(key string, at time.Time, form string) {
+// time is a time in UTC, in timeForm.
+func (t *text) time(key string, at time.Time, c *clock) {
 	t.key(key)
-	*t = append(at.UTC().AppendFormat(append(*t, '"'), form), '"')
+	*t = append(c.append(append(*t, '"'), at), '"')
 }
 
 // someTime is time, but nothing for the zero time.
 func (t *text) someTime(key string, at time.Time) {
 	if !at.IsZero() {
-		t.time(key, at, time.RFC3339Nano)
+		t.key(key)
+		*t = append(at.UTC().AppendFormat(append(*t, '"'), time.RFC3339Nano), '"')
 	}
+}
+
+// clock gives times in timeForm, and remembers the second: most lines are of one.
+type clock struct {
+	second int64
+	text   []byte // of second, up to the point; nil: none yet
+}
+
+func (c *clock) append(dst []byte, at time.Time) []byte {
+	if s := at.Unix(); s != c.second || c.text == nil {
+		c.second, c.text = s, at.UTC().AppendFormat(c.text[:0], timeForm[:len("2006-01-02T15:04:05.")])
+	}
+	dst = append(dst, c.text...)
+	const digits = 9
+	dst = append(dst, "000000000Z"...)
+	for i, n := 0, at.Nanosecond(); i < digits; i++ {
+		dst[len(dst)-2-i] = byte('0' + n%10)
+		n /= 10
+	}
+	return dst
 }
 
 // addr is an address without its zone, which is of this machine and no part of an
