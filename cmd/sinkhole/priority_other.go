@@ -6,4 +6,9 @@ package main
 
 func lowerPriority() error { return nil }
 
-func preferReaders([]int) error { return nil }
+func prefer([]int) error { return nil }
+
+func onThread(work func()) int {
+	go work()
+	return 0
+}

@@ -31,6 +31,7 @@ type server struct {
 	level zap.AtomicLevel
 
 	journal   *hits.Journal
+	writer    int         // thread of the journal's writer, where the system has such
 	store     *feed.Store // nil: nothing is kept of lists
 	lists     *blocklist.Lists
 	cache     *cache.Cache
@@ -102,6 +103,7 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 		SyncEvery: j.SyncEvery, MergeAbove: j.MergeAbove,
 		Observer: hits.Observer{Name: hostName(), Version: versionText()}, Logger: s.log.Named("hits"),
 		Background: func(work func()) { go background(s.log, work) },
+		RunWriter:  func(write func()) { s.writer = onThread(write) },
 	}
 }
 
@@ -169,13 +171,13 @@ func (s *server) openConsoles(c *configs.Config) error {
 // serve starts to answer.
 func (s *server) serve() {
 	s.control.serve()
-	var readers []int
+	preferred := []int{s.writer}
 	for _, l := range s.listeners {
 		l.Serve()
-		readers = append(readers, l.Readers()...)
+		preferred = append(preferred, l.Readers()...)
 	}
-	if err := preferReaders(readers); err != nil {
-		s.log.Warn("the threads that answer queries have no preference over others", zap.Error(err))
+	if err := prefer(preferred); err != nil {
+		s.log.Warn("the threads that answer queries and record hits have no preference over others", zap.Error(err))
 	}
 	s.serving.Store(true)
 	s.state.Store(nil)
