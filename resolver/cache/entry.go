@@ -21,6 +21,8 @@ type Entry struct {
 	QuestionEnd uint16
 	// RCode is the full response code; Packed has its lower four bits.
 	RCode uint16
+	// few is the memory of TTLs where they are not many, as for most entries.
+	few [2]uint16
 	// Stored is when the answer came, Expires from when on it is not to be given
 	// any more: Unix nanoseconds.
 	Stored, Expires int64
@@ -74,7 +76,7 @@ const (
 func (e *Entry) roughCost() int64 {
 	return entrySize + listElementSize + mapSlotSize +
 		int64(len(e.Key)+len(e.Packed)+len(e.Names)+len(e.NameKinds)) +
-		int64(len(e.TTLs))*ttlSize + int64(len(e.Addrs))*addrSize
+		int64(len(e.Addrs))*addrSize
 }
 
 // clone copies e into memory of its own and says what that costs in the heap:
@@ -91,11 +93,16 @@ func (e *Entry) clone() (kept *Entry, cost int64) {
 	}
 	kept = &Entry{
 		Key: part(e.Key), Packed: part(e.Packed), Names: part(e.Names), NameKinds: part(e.NameKinds),
-		TTLs:        append(slices.Grow([]uint16(nil), len(e.TTLs)), e.TTLs...),
 		Addrs:       append(slices.Grow([]netip.Addr(nil), len(e.Addrs)), e.Addrs...),
 		QuestionEnd: e.QuestionEnd, RCode: e.RCode, Stored: e.Stored, Expires: e.Expires,
 	}
 	kept.Clean.Store(e.Clean.Load())
-	return kept, entrySize + listElementSize + mapSlotSize +
-		int64(cap(octets)) + int64(cap(kept.TTLs))*ttlSize + int64(cap(kept.Addrs))*addrSize
+	cost = entrySize + listElementSize + mapSlotSize + int64(cap(octets)) + int64(cap(kept.Addrs))*addrSize
+	if len(e.TTLs) <= len(kept.few) {
+		kept.TTLs = kept.few[:copy(kept.few[:], e.TTLs)]
+	} else {
+		kept.TTLs = append(slices.Grow([]uint16(nil), len(e.TTLs)), e.TTLs...)
+		cost += int64(cap(kept.TTLs)) * ttlSize
+	}
+	return kept, cost
 }

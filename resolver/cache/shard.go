@@ -14,7 +14,9 @@ type shard struct {
 	mu    sync.Mutex
 	lru   *simplelru.LRU[uint64, slot] // by hash of the key
 	bytes int64
-	stats Stats // Entries and Bytes unused
+	turn  uint32 // see touch
+	fresh int    // entries put in this turn
+	stats Stats  // Entries and Bytes unused
 
 	limit      int64
 	entryLimit int64
@@ -22,14 +24,31 @@ type shard struct {
 	_ [64]byte // the next shard's lock is on another cache line
 }
 
-// slot is what the list holds: an entry and its cost in the heap.
+// slot is what the list holds: an entry, its cost in the heap, and the turn in which
+// it was last brought to the front.
 type slot struct {
 	entry *Entry
-	cost  int64
+	cost  uint32
+	turn  uint32
+}
+
+// turnsPerRound is how many turns it takes until as many entries were put as there
+// are.
+const turnsPerRound = 8
+
+// touch brings an entry that is asked for to the front of the list, unless it was
+// there in this turn already: changing the list for each look-up costs more than
+// the look-up, and matters only as far as entries push others out. What was asked
+// for in a turn stays before all that was not.
+func (s *shard) touch(h uint64, at slot) {
+	if at.turn != s.turn {
+		at.turn = s.turn
+		s.lru.Add(h, at)
+	}
 }
 
 func (s *shard) init(limit int64) {
-	s.limit, s.entryLimit = limit, limit/fairShare
+	s.limit, s.entryLimit = limit, min(limit/fairShare, math.MaxUint32)
 	s.lru = newLRU()
 }
 
@@ -44,7 +63,7 @@ func newLRU() *simplelru.LRU[uint64, slot] {
 func (s *shard) get(h uint64, key []byte, now int64) *Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, ok := s.lru.Get(h)
+	at, ok := s.lru.Peek(h)
 	// Another key may have the same hash.
 	if !ok || !bytes.Equal(at.entry.Key, key) {
 		s.stats.Misses++
@@ -53,9 +72,10 @@ func (s *shard) get(h uint64, key []byte, now int64) *Entry {
 	if at.entry.Expires <= now {
 		s.stats.Expired++
 		s.lru.Remove(h)
-		s.bytes -= at.cost
+		s.bytes -= int64(at.cost)
 		return nil
 	}
+	s.touch(h, at)
 	s.stats.Hits++
 	return at.entry
 }
@@ -63,10 +83,11 @@ func (s *shard) get(h uint64, key []byte, now int64) *Entry {
 func (s *shard) tryGet(h uint64, key []byte, now int64) *Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, ok := s.lru.Get(h)
+	at, ok := s.lru.Peek(h)
 	if !ok || at.entry.Expires <= now || !bytes.Equal(at.entry.Key, key) {
 		return nil
 	}
+	s.touch(h, at)
 	s.stats.Hits++
 	return at.entry
 }
@@ -79,13 +100,17 @@ func (s *shard) put(h uint64, e *Entry, cost int64) {
 		return
 	}
 	if was, ok := s.lru.Peek(h); ok {
-		s.bytes -= was.cost
+		s.bytes -= int64(was.cost)
 	}
-	s.lru.Add(h, slot{e, cost})
+	if s.fresh++; s.fresh*turnsPerRound > s.lru.Len() {
+		s.turn++
+		s.fresh = 0
+	}
+	s.lru.Add(h, slot{e, uint32(cost), s.turn})
 	s.bytes += cost
 	for s.bytes > s.limit {
 		_, oldest, _ := s.lru.RemoveOldest()
-		s.bytes -= oldest.cost
+		s.bytes -= int64(oldest.cost)
 		s.stats.Evictions++
 	}
 }
