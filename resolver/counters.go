@@ -24,6 +24,7 @@ type counters struct {
 	panics    atomic.Uint64
 	malformed atomic.Uint64
 	crowded   atomic.Uint64
+	waiting   atomic.Int64 // clients of a reader that wait for upstreams now
 }
 
 func (c *counters) answer(msg []byte) { c.rcodes[wire.Flags(msg)&wire.RCodeMask].Add(1) }
@@ -78,6 +79,7 @@ func (c *counters) addTo(s *Stats) {
 	} {
 		*part.sum += part.n.Load()
 	}
+	s.Waiting += c.waiting.Load()
 	s.Queries["udp"] += c.queries[hits.UDP].Load()
 	s.Queries["tcp"] += c.queries[hits.TCP].Load()
 	for code := range c.rcodes {

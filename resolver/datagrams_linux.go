@@ -25,6 +25,9 @@ const (
 	// answerRoom is the memory kept for one answer, in octets. A longer one, on
 	// its way to being cut down, takes memory of its own.
 	answerRoom = 2048
+	// apart keeps the beginnings of datagrams from sharing the few places of a
+	// processor's cache that are for addresses of one power of two.
+	apart = 64
 	// controlRoom holds what a dual-stack socket tells of a datagram.
 	controlRoom = 128
 	// sendWait bounds the wait for a full send buffer, in milliseconds.
@@ -49,6 +52,7 @@ type datagrams struct {
 	local    netip.AddrPort
 	wildcard bool
 	unsent   func(answers int) // is told of what the socket did not take
+	held     bool              // the reader holds using
 	started  func(thread int)  // is told of the reader's thread before it first waits; then nil
 	ended    atomic.Bool
 	idle     atomic.Bool // the reader waits, and all that was read is answered
@@ -57,7 +61,7 @@ type datagrams struct {
 	next, n  int       // the datagram that is next, and how many the batch has
 	in       [maxBatch]mmsg.Header
 	parts    [maxBatch]unix.Iovec
-	queries  [maxBatch][maxQuery]byte
+	queries  [maxBatch][maxQuery + apart]byte
 	names    [maxBatch]unix.RawSockaddrInet6
 	controls [maxBatch][controlRoom]byte
 	events   [maxBatch]unix.EpollEvent
@@ -66,7 +70,7 @@ type datagrams struct {
 	queued      int // answers that are not sent yet
 	out         [maxBatch]mmsg.Header
 	answerParts [maxBatch]unix.Iovec
-	answers     [maxBatch][answerRoom]byte
+	answers     [maxBatch][answerRoom + apart]byte
 	senders     [maxBatch]sender // of answers to what was read earlier
 }
 
@@ -127,7 +131,9 @@ func (d *datagrams) open() (err error) {
 
 // watch has the reader wait for a descriptor too.
 func (d *datagrams) watch(fd int) error {
-	return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	return d.use(func() error {
+		return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+	})
 }
 
 // prepare makes the headers point at the memory of their datagrams.
@@ -241,13 +247,25 @@ func (d *datagrams) refill() error {
 		}
 	}
 	d.next, d.n = 0, 0
+	return d.use(func() error {
+		d.flush()
+		return d.receive()
+	})
+}
+
+// use calls fn, of the reader, while the descriptors cannot be closed.
+func (d *datagrams) use(fn func() error) error {
+	if d.held {
+		return fn()
+	}
 	d.using.RLock()
 	defer d.using.RUnlock()
 	if d.closed {
 		return net.ErrClosed
 	}
-	d.flush()
-	return d.receive()
+	d.held = true
+	defer func() { d.held = false }()
+	return fn()
 }
 
 // receive waits for datagrams and fills the batch. Meanwhile it does what the
@@ -335,9 +353,7 @@ func (d *datagrams) answer(msg []byte) {
 	h.SetIovlen(1)
 	// What told the address that was asked also sends the answer from there.
 	h.Control, h.Controllen = asked.Control, asked.Controllen
-	if d.queued == maxBatch {
-		d.flush()
-	}
+	d.full()
 }
 
 // asker copies where the datagram that take gave last came from.
@@ -365,8 +381,16 @@ func (d *datagrams) answerTo(to *sender, msg []byte) {
 		h.Control = &d.senders[i].control[0]
 	}
 	h.SetControllen(to.told)
-	if d.queued == maxBatch {
-		d.flush()
+	d.full()
+}
+
+// full makes room for the next answer.
+func (d *datagrams) full() {
+	if d.queued < maxBatch {
+		return
+	}
+	if d.use(func() error { d.flush(); return nil }) != nil {
+		d.queued = 0
 	}
 }
 

@@ -61,7 +61,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	defer h.survive(w, m)
 	h.count.queries[h.transport].Add(1)
 	job := h.work.Get().(*work)
-	job.request = request{transport: h.transport, queue: h.queue, received: time.Now()}
+	job.request = request{arrival: arrival{transport: h.transport, queue: h.queue, received: time.Now()}}
 	q := &job.request
 	q.client, q.server = endpoints(w)
 	if p, ok := w.RemoteAddr().(*peer); ok {

@@ -30,9 +30,14 @@ func (p *prompt) answer(msg []byte, from *peer, received time.Time, room []byte)
 		p.count.malformed.Add(1)
 		return nil, true
 	}
-	defer p.recovered(&handled)
 	q := &p.request
-	*q = request{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, atOnce: true}
+	q.NameLen = 0
+	defer func() {
+		if p.faulty(recover()) {
+			answer, handled = p.afterFault(q), true
+		}
+	}()
+	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, atOnce: true}
 	if q.Parse(msg) != nil {
 		return nil, p.full()
 	}
@@ -64,12 +69,22 @@ func (p *prompt) full() bool {
 	return true
 }
 
-// recovered keeps a fault in the code for one query from ending all service.
-func (p *prompt) recovered(handled *bool) {
-	if fault := recover(); fault != nil {
-		*handled = true
-		p.count.panics.Add(1)
-		p.resolver.log.Error("query not answered after a fault in the server: please report it",
-			zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+// faulty counts and logs what was recovered, if that is a fault in the code for one
+// query: it is not to end all service.
+func (p *prompt) faulty(fault any) bool {
+	if fault == nil {
+		return false
 	}
+	p.count.panics.Add(1)
+	p.resolver.log.Error("query not answered after a fault in the server: please report it",
+		zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+	return true
+}
+
+// afterFault is SERVFAIL for a query as far as it was read, in memory of its own.
+func (p *prompt) afterFault(q *request) []byte {
+	if q.NameLen == 0 {
+		return nil
+	}
+	return p.resolver.fail(q, nil, wire.RCodeServFail, wire.EDE{})
 }

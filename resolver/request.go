@@ -14,6 +14,11 @@ import (
 // request is one query on its way through the resolver.
 type request struct {
 	wire.Query
+	arrival
+}
+
+// arrival is what is known of a query beside what it says.
+type arrival struct {
 	client    netip.AddrPort // the socket's other end, IPv4-mapped addresses as IPv4
 	server    netip.AddrPort // the address that was asked
 	transport hits.Transport

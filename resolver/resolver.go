@@ -68,7 +68,8 @@ type Resolver struct {
 	connectionLimit int64
 
 	pending singleflight.Group // identical questions on their way upstream
-	misses  atomic.Int64       // queries that wait for an upstream now
+	asked   *questions         // of the readers, on their way upstream
+	misses  atomic.Int64       // queries of the library that wait for an upstream now
 	count   counters
 
 	counting sync.Mutex  // guards counters, not what they count
@@ -82,7 +83,7 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connectionLimit: connectionLimit(), readers: readers(o.Readers),
+		connectionLimit: connectionLimit(), readers: readers(o.Readers), asked: newQuestions(),
 	}
 	r.Configure(o.Settings)
 	return r

@@ -51,10 +51,10 @@ func answering(change func(*dns.Msg), records ...string) func(context.Context, [
 // newRequest is a query of 127.0.0.1 over UDP, received at a given time.
 func newRequest(t testing.TB, k *rig, name string, typ uint16, received time.Time) *request {
 	t.Helper()
-	q := &request{
+	q := &request{arrival: arrival{
 		client: netip.MustParseAddrPort("127.0.0.1:40000"), server: netip.MustParseAddrPort("127.0.0.1:53"),
 		transport: hits.UDP, queue: k.journal.NewQueue(1), received: received,
-	}
+	}}
 	check(t, q.Parse(queryOf(t, name, typ)))
 	return q
 }

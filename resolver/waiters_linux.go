@@ -19,6 +19,12 @@ const maxKept = 512
 // maxFree is how much memory of waiters and exchanges is kept for the next ones.
 const maxFree = 1024
 
+// maxFreeClients is for how many clients an exchange keeps its memory.
+const maxFreeClients = 64
+
+// minPlaces is for how many clients every reader has room.
+const minPlaces = 256
+
 // endedLook is how often a reader that has ended looks whether upstreams are still
 // to be waited for.
 const endedLook = 20 * time.Millisecond
@@ -34,6 +40,8 @@ type waiters struct {
 	resolver  *Resolver
 	datagrams *datagrams
 	ports     *upstream.Ports
+	places    int // for clients that wait
+	waiting   int // clients that do
 
 	exchanges      map[string]*outgoing // by cache key
 	oldest, newest *outgoing            // in the order of asking
@@ -63,7 +71,7 @@ func newWaiters(p *prompt, d *datagrams) *waiters {
 	if p.resolver.ports == nil {
 		return nil
 	}
-	w := &waiters{prompt: p, resolver: p.resolver, datagrams: d, exchanges: map[string]*outgoing{}}
+	w := &waiters{prompt: p, resolver: p.resolver, datagrams: d, exchanges: map[string]*outgoing{}, places: max(maxMisses/p.resolver.readers, minPlaces)}
 	w.ports = p.resolver.ports(d.watch)
 	d.waiters = w
 	return w
@@ -78,7 +86,7 @@ func (w *waiters) take(q *request, msg []byte) bool {
 	var buffer [cache.MaxKey]byte
 	key := cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD)
 	shed := false
-	for ; w.oldest != nil && w.resolver.misses.Load() >= maxMisses; shed = true {
+	for ; w.oldest != nil && w.waiting >= w.places; shed = true {
 		w.shed(w.oldest)
 	}
 	x := w.exchanges[string(key)]
@@ -90,7 +98,7 @@ func (w *waiters) take(q *request, msg []byte) bool {
 		}
 		return shed
 	}
-	w.resolver.misses.Add(1)
+	w.await(1)
 	w.resolver.cache.Missed(key)
 	x.clients = append(x.clients, w.keep(q, msg))
 	return true
@@ -104,11 +112,16 @@ func (w *waiters) begin(q *request, key []byte) *outgoing {
 		x.asked.Owner = x
 	}
 	var buffer [512]byte
-	if !w.ports.Ask(&x.asked, appendUpstreamQuery(buffer[:0], &q.Query), q.received) {
+	x.key = string(key)
+	if !w.resolver.asked.begin(x.key) {
 		w.freeExchanges = append(w.freeExchanges, x)
 		return nil
 	}
-	x.key = string(key)
+	if !w.ports.Ask(&x.asked, appendUpstreamQuery(buffer[:0], &q.Query), q.received) {
+		w.resolver.asked.end(x.key)
+		w.freeExchanges = append(w.freeExchanges, x)
+		return nil
+	}
 	w.exchanges[x.key] = x
 	x.older, x.newer = w.newest, nil
 	if w.newest != nil {
@@ -145,6 +158,7 @@ func last[T any](free *[]*T) *T {
 // end takes an exchange out. Its memory is used again after release.
 func (w *waiters) end(x *outgoing) {
 	delete(w.exchanges, x.key)
+	w.resolver.asked.end(x.key)
 	if x.older != nil {
 		x.older.newer = x.newer
 	} else {
@@ -156,12 +170,20 @@ func (w *waiters) end(x *outgoing) {
 		w.newest = x.older
 	}
 	x.older, x.newer = nil, nil
-	w.resolver.misses.Add(-int64(len(x.clients)))
+	w.await(-len(x.clients))
+}
+
+// await counts clients that wait from now on, or no more.
+func (w *waiters) await(clients int) {
+	w.waiting += clients
+	w.prompt.count.waiting.Add(int64(clients))
 }
 
 func (w *waiters) release(x *outgoing) {
 	clear(x.clients)
-	x.clients = x.clients[:0]
+	if x.clients = x.clients[:0]; cap(x.clients) > maxFreeClients {
+		x.clients = nil
+	}
 	x.key = ""
 	if len(w.freeExchanges) < maxFree {
 		w.freeExchanges = append(w.freeExchanges, x)
@@ -183,15 +205,20 @@ func (w *waiters) handsBack() bool { return w != nil && len(w.handed) > 0 }
 
 // flush sends what is asked and not sent yet.
 func (w *waiters) flush() {
-	if w != nil && w.oldest != nil {
-		w.ports.Flush()
+	if w == nil || w.oldest == nil {
+		return
 	}
+	w.ports.Flush()
+	w.ports.Unsent(func(a *upstream.Asked) {
+		x := a.Owner.(*outgoing)
+		w.end(x)
+		w.handBack(x)
+	})
 }
 
 // receive answers with the replies that came to a port.
 func (w *waiters) receive(fd int, now time.Time) {
-	var faulty bool
-	defer w.prompt.recovered(&faulty)
+	defer func() { w.prompt.faulty(recover()) }()
 	w.ports.Receive(fd, now, func(a *upstream.Asked, reply []byte) {
 		x := a.Owner.(*outgoing)
 		w.end(x)
@@ -212,8 +239,7 @@ func (w *waiters) settle(x *outgoing, reply []byte) {
 
 // keepReply makes an entry of a reply. After a fault there is none, and no reason.
 func (w *waiters) keepReply(x *outgoing, reply []byte, got *fetched) {
-	var faulty bool
-	defer w.prompt.recovered(&faulty)
+	defer func() { w.prompt.faulty(recover()) }()
 	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, netip.AddrPort{})
 	if err != nil {
 		got.failure = wire.EDE{Code: failureCode(err)}
@@ -240,20 +266,29 @@ func (w *waiters) answer(x *outgoing, got *fetched) {
 func (w *waiters) respond(c *waiter) (done bool) {
 	r := w.resolver
 	done = true
-	defer w.prompt.recovered(&done)
+	defer func() {
+		if w.prompt.faulty(recover()) {
+			w.send(c, w.prompt.afterFault(&c.request))
+		}
+	}()
 	c.request.waits, c.request.asks = false, false
 	answer := r.respond(&c.request, w.datagrams.room())
 	if c.request.waits {
 		return false
 	}
+	w.send(c, answer)
+	return true
+}
+
+// send counts and sends the answer to a client, which gets none where it is nil.
+func (w *waiters) send(c *waiter, answer []byte) {
 	w.prompt.count.queries[w.prompt.transport].Add(1)
 	if answer == nil {
 		w.prompt.count.dropped.Add(1)
-		return true
+		return
 	}
 	w.prompt.count.answer(answer)
 	w.datagrams.answerTo(&c.from, answer)
-	return true
 }
 
 // handBack gives the clients of an exchange to the library.
@@ -271,7 +306,7 @@ func (w *waiters) next() (msg []byte, from *peer) {
 		if w.handed = w.handed[1:]; len(w.handed) == 0 {
 			w.handed = nil
 		}
-		if w.datagrams.ended.Load() || w.prompt.full() {
+		if w.prompt.full() {
 			w.fail(c)
 			continue
 		}
@@ -344,7 +379,9 @@ func (w *waiters) shed(x *outgoing) {
 // fail answers a query that nobody can be asked for any more.
 func (w *waiters) fail(c *waiter) {
 	c.request.fetched = &fetched{key: keyOf(&c.request), failure: wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}}
-	w.respond(c)
+	if !w.respond(c) { // a list that came meanwhile leads to another name
+		w.send(c, w.resolver.fail(&c.request, w.datagrams.room(), wire.RCodeServFail, c.request.fetched.failure))
+	}
 	w.releaseWaiter(c)
 }
 

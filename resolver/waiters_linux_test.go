@@ -1,8 +1,10 @@
 package resolver
 
 import (
+	"fmt"
 	"net"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -10,9 +12,13 @@ import (
 	"sinkhole/resolver/wire"
 )
 
-// heldZone is an upstream that answers when it is released.
-func heldZone(t *testing.T) (z *zone, release func()) {
-	z = newZone(t, "a.example. A 192.0.2.1\n;! a.example. A hold\nb.example. A 192.0.2.2\n;! b.example. A hold\nc.example. A 192.0.2.3\n;! c.example. A hold\n")
+// heldZone is an upstream that answers for names when it is released.
+func heldZone(t *testing.T, names ...string) (z *zone, release func()) {
+	var text strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&text, "%s A 192.0.2.1\n;! %[1]s A hold\n", name)
+	}
+	z = newZone(t, text.String())
 	released := make(chan struct{})
 	z.release(func() bool {
 		select {
@@ -28,7 +34,7 @@ func heldZone(t *testing.T) (z *zone, release func()) {
 // Clients that ask the same share one exchange, and each gets its own answer.
 func TestWaitersShareAnExchange(t *testing.T) {
 	t.Parallel()
-	z, release := heldZone(t)
+	z, release := heldZone(t, "a.example.")
 	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience})
 	one, other := dialUDP(t, k), dialUDP(t, k)
 	first, second := queryOf(t, "a.example.", dns.TypeA), queryOf(t, "A.example.", dns.TypeA)
@@ -57,32 +63,60 @@ func TestWaitersShareAnExchange(t *testing.T) {
 	}
 }
 
+// However many readers get the same question, few ask it upstream: each exchange is
+// a chance for a forged reply.
+func TestFewAskTheSame(t *testing.T) {
+	t.Parallel()
+	const clients = 64
+	z, release := heldZone(t, "a.example.")
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: 16})
+	all := make([]net.Conn, clients)
+	for i := range all {
+		all[i] = dialUDP(t, k)
+		send(t, all[i], queryOf(t, "a.example.", dns.TypeA))
+	}
+	eventually(t, "all wait", func() bool { return k.Stats().Waiting == clients })
+	if n := len(z.take()); n > maxAlike+1 {
+		t.Errorf("asked %d times at once", n)
+	}
+	release()
+	for _, c := range all {
+		if reply := receive(t, c); wire.Flags(reply)&wire.RCodeMask != 0 {
+			t.Errorf("%x", reply)
+		}
+	}
+}
+
 // When too many wait, those that wait longest are told so, and the others stay.
 func TestWaitersShedTheOldest(t *testing.T) {
 	t.Parallel()
-	z, release := heldZone(t)
-	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience})
-	const others = maxMisses - 2
-	k.misses.Add(others)
+	const places = minPlaces
+	names := make([]string, places+1)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d.example.", i)
+	}
+	z, release := heldZone(t, names...)
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places})
+	k.misses.Add(maxMisses) // others, with the library, take no places of a reader's clients
 	c := dialUDP(t, k)
-	for i, name := range []string{"a.example.", "b.example.", "c.example."} {
+	for i, name := range names {
 		query := queryOf(t, name, dns.TypeA)
 		wire.SetID(query, uint16(i))
-		send(t, c, query)
-		if i < 2 {
-			eventually(t, name+" waits", func() bool { return k.Stats().Waiting == others+int64(i)+1 })
+		if i == places {
+			eventually(t, "all before wait", func() bool { return k.Stats().Waiting == maxMisses+places })
 		}
+		send(t, c, query)
 	}
 	if reply := receive(t, c); wire.ID(reply) != 0 || wire.Flags(reply)&wire.RCodeMask != wire.RCodeServFail {
 		t.Errorf("%x, expected SERVFAIL to the first query", reply)
 	}
 	release()
-	for range 2 {
+	for range places {
 		if reply := receive(t, c); wire.ID(reply) == 0 || wire.Flags(reply)&wire.RCodeMask != 0 {
 			t.Errorf("%x, expected an answer to the other queries", reply)
 		}
 	}
-	k.misses.Add(-others)
+	k.misses.Add(-maxMisses)
 	if s := k.Stats(); s.Shed != 1 || s.Waiting != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -91,7 +125,7 @@ func TestWaitersShedTheOldest(t *testing.T) {
 // A policy that comes while a query waits judges its answer.
 func TestWaitersAreJudgedByThePolicyInForce(t *testing.T) {
 	t.Parallel()
-	z, release := heldZone(t)
+	z, release := heldZone(t, "a.example.")
 	spec := list(t, "addresses", "198.51.100.1\n")
 	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, specs: specsOf(spec)})
 	c := dialUDP(t, k)
@@ -115,7 +149,7 @@ func TestWaitersAreJudgedByThePolicyInForce(t *testing.T) {
 // library's by then.
 func TestShutdownAnswersAllThatWaits(t *testing.T) {
 	t.Parallel()
-	z, release := heldZone(t)
+	z, release := heldZone(t, "a.example.", "b.example.", "c.example.")
 	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: 2})
 	const clients = 30
 	all := make([]net.Conn, clients)

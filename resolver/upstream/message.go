@@ -114,6 +114,13 @@ func (q query) judge(msg []byte) verdict {
 	return accepted
 }
 
+// isRefusedBy is true for an error without a question, which says nothing of the
+// query but that it was read: under its ID, no attacker's work is likely.
+func (q query) isRefusedBy(msg []byte) bool {
+	return bytes.Equal(msg[:2], q.msg[:2]) && isResponse(msg) && opcode(msg) == opcode(q.msg) &&
+		questions(msg) == 0 && rcodeOf(msg) != 0
+}
+
 // complete copies an accepted message for the caller, and gives a bare error
 // its question.
 func (q query) complete(msg []byte) []byte {

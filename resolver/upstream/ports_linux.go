@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,9 +51,12 @@ type Ports struct {
 
 	current *port         // where queries leave from
 	open    map[int]*port // by descriptor
-	late    Asked         // stands for queries that were cancelled
+	rtt     time.Duration // of the server, smoothed as in RFC 6298; 0: not known
+
+	late, answered Asked // stand for queries that were cancelled, and for those that had their reply
 
 	queued   []*Asked // to be sent from current
+	unsent   []*Asked // could not be sent
 	out, in  [replyBatch]mmsg.Header
 	outParts [replyBatch]unix.Iovec
 	inParts  [replyBatch]unix.Iovec
@@ -66,8 +70,9 @@ type port struct {
 	opened  time.Time
 	queries int               // sent from it, ever
 	asked   map[uint16]*Asked // by ID
-	waiting int               // of asked, those that were not cancelled
+	waiting int               // of asked, those that are waited for
 	strange int               // well-formed messages that answer none of them
+	heard   bool              // the server has answered
 }
 
 // NewPorts returns Ports that exchange on behalf of f. Each socket is told to
@@ -89,8 +94,19 @@ func (f *Forwarder) NewPorts(watch func(fd int) error) *Ports {
 }
 
 // Patience is how long the caller waits for a reply until it cancels, and asks by
-// Exchange.
-func (p *Ports) Patience() time.Duration { return min(patience, p.forwarder.timeout/2) }
+// Exchange: some time more than the server takes otherwise.
+func (p *Ports) Patience() time.Duration {
+	return min(max(patience, 4*p.rtt), p.forwarder.timeout/2)
+}
+
+// observe takes in how long a reply took.
+func (p *Ports) observe(took time.Duration) {
+	if p.rtt == 0 {
+		p.rtt = took
+		return
+	}
+	p.rtt += (took - p.rtt) / 8
+}
 
 // Timeout is how long a server may take for its answer: no time at all once the
 // Forwarder is closed.
@@ -135,8 +151,12 @@ func (p *Ports) choose(now time.Time) *server {
 	if now.Sub(p.chosen) < chooseEvery {
 		return p.server
 	}
+	was := p.server
 	p.server, p.chosen = nil, now
-	servers, _ := p.forwarder.roster.current(now)
+	if p.forwarder.closing.Err() != nil {
+		return nil
+	}
+	servers := p.forwarder.roster.latest(now)
 	p.alone = len(servers) == 1
 	for _, s := range servers {
 		up, due := s.health.state(now)
@@ -146,6 +166,9 @@ func (p *Ports) choose(now time.Time) *server {
 		if up || due {
 			break
 		}
+	}
+	if p.server != was {
+		p.rtt = 0
 	}
 	return p.server
 }
@@ -194,20 +217,22 @@ func (p *Ports) openPort(s *server, now time.Time) *port {
 
 // dialPort opens a socket on a random port that nobody uses. What strangers sent
 // between bind and connect is thrown away.
-func dialPort(to netip.AddrPort) (fd int, err error) {
+func dialPort(to netip.AddrPort) (int, error) {
 	family := unix.AF_INET
 	if to.Addr().Is6() {
 		family = unix.AF_INET6
 	}
-	fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		if err != nil {
-			_ = unix.Close(fd)
-		}
-	}()
+	if err := connectPort(fd, family, to); err != nil {
+		return 0, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+func connectPort(fd, family int, to netip.AddrPort) (err error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, portBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, portBuffer)
 	}
@@ -217,15 +242,15 @@ func dialPort(to netip.AddrPort) (fd int, err error) {
 		}
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err = unix.Connect(fd, sockaddr(to)); err != nil {
-		return 0, err
+		return err
 	}
 	var one [1]byte
 	for {
 		if _, _, err := unix.Recvfrom(fd, one[:], unix.MSG_DONTWAIT); err != nil && !errors.Is(err, unix.EINTR) {
-			return fd, nil
+			return nil
 		}
 	}
 }
@@ -254,8 +279,7 @@ func (p *Ports) newID(from *port) uint16 {
 	}
 }
 
-// Flush sends what is queued. What cannot be sent is answered by nobody, and
-// cancelled by its owner in time.
+// Flush sends what is queued. What cannot be sent is for Unsent.
 func (p *Ports) Flush() {
 	if len(p.queued) == 0 {
 		return
@@ -275,13 +299,25 @@ func (p *Ports) Flush() {
 		case errno == unix.ECONNREFUSED && !refused: // what an earlier query met; the call has cleared it
 			refused = true
 		case errno == unix.EAGAIN:
+			p.unsent = append(p.unsent, p.queued[at:]...)
 			at = n
 		default:
+			p.unsent = append(p.unsent, p.queued[at])
 			at++
 		}
 	}
 	clear(p.queued)
 	p.queued = p.queued[:0]
+}
+
+// Unsent hands back each query that could not be sent, for Exchange to ask it. done
+// must not call methods of p.
+func (p *Ports) Unsent(done func(a *Asked)) {
+	for len(p.unsent) > 0 {
+		a := p.unsent[len(p.unsent)-1]
+		p.Cancel(a)
+		done(a)
+	}
 }
 
 // Receive reads replies that have come to a socket, some at a time, and hands
@@ -294,12 +330,16 @@ func (p *Ports) Receive(fd int, now time.Time, done func(a *Asked, reply []byte)
 		return
 	}
 	n, errno := mmsg.Receive(fd, p.in[:])
-	switch errno {
-	case 0:
-	case unix.EAGAIN, unix.EINTR:
-		return
-	default: // nobody listens there, as Exchange will find out
-		p.giveUp(from, done)
+	refused := errno == unix.ECONNREFUSED
+	if refused { // which is told before what came
+		n, errno = mmsg.Receive(fd, p.in[:])
+	}
+	if errno != 0 {
+		// Nobody listens there, as Exchange will find out. Where somebody has
+		// answered, one of several did not get one query.
+		if refused && !from.heard {
+			p.giveUp(from, done)
+		}
 		return
 	}
 	answered := false
@@ -312,6 +352,7 @@ func (p *Ports) Receive(fd int, now time.Time, done func(a *Asked, reply []byte)
 		p.handBack(a, p.replies[i][:p.in[i].Len], now, done)
 	}
 	if answered {
+		from.heard = true
 		from.server.answered(now)
 	}
 	switch {
@@ -339,6 +380,9 @@ func (p *Ports) match(from *port, h *mmsg.Header, msg []byte) *Asked {
 		from.strange++
 		return nil
 	case a == &p.late:
+		p.observe(p.Patience()) // or more
+		return nil
+	case a == &p.answered: // on the way twice
 		return nil
 	}
 	switch a.query.judge(msg) {
@@ -346,11 +390,13 @@ func (p *Ports) match(from *port, h *mmsg.Header, msg []byte) *Asked {
 		c.malformed.Add(1)
 		return nil
 	case mismatched:
-		c.mismatched.Add(1)
-		from.strange++
-		return nil
+		if !a.query.isRefusedBy(msg) {
+			c.mismatched.Add(1)
+			from.strange++
+			return nil
+		}
 	}
-	delete(from.asked, id)
+	from.asked[id] = &p.answered // not to be used again
 	from.waiting--
 	return a
 }
@@ -359,7 +405,8 @@ func (p *Ports) match(from *port, h *mmsg.Header, msg []byte) *Asked {
 func (p *Ports) handBack(a *Asked, msg []byte, now time.Time, done func(a *Asked, reply []byte)) {
 	c := &a.port.server.counters
 	rcode := rcodeOf(msg)
-	if isTruncated(msg) || rcode == rcodeFormErr || isBareError(msg) || declines(msg) && !p.alone {
+	p.observe(max(now.Sub(a.started), 0))
+	if isTruncated(msg) || rcode == rcodeFormErr || questions(msg) == 0 || declines(msg) && !p.alone {
 		c.abandoned.Add(1)
 		done(a, nil)
 		return
@@ -381,6 +428,9 @@ func (p *Ports) Cancel(a *Asked) {
 			break
 		}
 	}
+	if i := slices.Index(p.unsent, a); i >= 0 {
+		p.unsent = slices.Delete(p.unsent, i, i+1)
+	}
 	from.asked[binary.BigEndian.Uint16(a.query.msg)] = &p.late
 	from.waiting--
 	from.server.counters.abandoned.Add(1)
@@ -392,8 +442,9 @@ func (p *Ports) Cancel(a *Asked) {
 // giveUp hands back all that waits at a port, and closes it.
 func (p *Ports) giveUp(from *port, done func(a *Asked, reply []byte)) {
 	p.Flush()
+	p.unsent = slices.DeleteFunc(p.unsent, func(a *Asked) bool { return a.port == from })
 	for _, a := range from.asked {
-		if a != &p.late {
+		if a != &p.late && a != &p.answered {
 			from.server.counters.abandoned.Add(1)
 			done(a, nil)
 		}
@@ -411,7 +462,7 @@ func (p *Ports) close(c *port) {
 
 // Close gives back the sockets. Queries under way are forgotten.
 func (p *Ports) Close() {
-	p.queued = nil
+	p.queued, p.unsent = nil, nil
 	for _, c := range p.open {
 		c.server.counters.abandoned.Add(uint64(c.waiting))
 		p.close(c)

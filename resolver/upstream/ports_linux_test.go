@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -179,6 +180,65 @@ func TestPortsHandBackTheUncommon(t *testing.T) {
 			t.Errorf("%s: %+v do not add up", test.name, s)
 		}
 	}
+}
+
+// A reply that comes twice is no sign of guessing, and an error without a question
+// costs its own query only.
+func TestPortsStayWithOddServers(t *testing.T) {
+	const queries = 200
+	p := startPeer(t, "127.0.0.1", func(query []byte, send func([]byte), _ netip.AddrPort) {
+		if bytes.Contains(query, []byte("odd")) {
+			send(append(bytes.Clone(query[:2]), 0x81, 0x85, 0, 0, 0, 0, 0, 0, 0, 0)) // REFUSED
+			return
+		}
+		send(answer(query, truth))
+		send(answer(query, truth))
+	}, nil)
+	f := newForwarder(t, 5*time.Second, p.String())
+	r := newReader(t, f)
+	for i := range queries {
+		name, want := fmt.Sprintf("n%d.example.", i), truth
+		if i%4 == 0 {
+			name, want = fmt.Sprintf("odd%d.example.", i), ""
+		}
+		if got := r.result(r.ask(name)); got != want {
+			t.Fatalf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if s := f.Stats()[0]; s.Suspected != 0 || s.Mismatched != 0 || s.Abandoned != queries/4 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A server that cannot be reached costs no descriptor, and nobody else's.
+func TestPortsWithoutARoute(t *testing.T) {
+	const attempts = 500
+	r := newReader(t, newForwarder(t, time.Second, "[fe80::1]:53")) // of no interface
+	var before, after unix.Stat_t
+	if err := unix.Fstat(0, &before); err != nil {
+		t.Skip("there is no descriptor 0:", err)
+	}
+	open := descriptors(t)
+	for range attempts {
+		if r.ports.Ask(new(upstream.Asked), newQuery(t, "www.example.com."), time.Now()) {
+			t.Fatal("a query was taken")
+		}
+	}
+	if grown := descriptors(t) - open; grown > attempts/2 {
+		t.Errorf("%d more descriptors after %d attempts", grown, attempts)
+	}
+	if err := unix.Fstat(0, &after); err != nil || before.Ino != after.Ino || before.Dev != after.Dev {
+		t.Error("descriptor 0 is another")
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
 }
 
 // A refused port hands back at once, a silent one when its owner has waited.

@@ -90,6 +90,20 @@ func (r *roster) current(now time.Time) ([]*server, string) {
 	return servers, why
 }
 
+// latest is current as it was when somebody looked last, for those who must not
+// wait: a look that is due goes on beside them.
+func (r *roster) latest(now time.Time) []*server {
+	if r.system != nil && r.system.due(now) {
+		go r.system.servers(now)
+		if r.system.known.Load() == nil {
+			return nil
+		}
+		now = time.Time{} // not due
+	}
+	servers, _ := r.current(now)
+	return servers
+}
+
 // inOrder returns all servers in the order in which to ask them: those that
 // answer before those that lately did not.
 func (r *roster) inOrder(now time.Time) ([]*server, string) {

@@ -57,13 +57,16 @@ func (s *system) servers(now time.Time) ([]*server, string) {
 		if s.known.Load() == nil {
 			s.look(now)
 		}
-	case now.UnixNano() >= s.next.Load() && s.mu.TryLock():
+	case s.due(now) && s.mu.TryLock():
 		defer s.mu.Unlock()
 		s.look(now)
 	}
 	known := s.known.Load()
 	return known.servers, known.why
 }
+
+// due tells whether a look is.
+func (s *system) due(now time.Time) bool { return now.UnixNano() >= s.next.Load() }
 
 func (s *system) look(now time.Time) {
 	s.next.Store(now.Add(recheck).UnixNano())
