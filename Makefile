@@ -21,8 +21,10 @@ lint:
 fuzz: ## every fuzz target for FUZZTIME
 	sh .ci/fuzz $(FUZZTIME)
 
-bench:
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## each step of a query, six times, beside bin/bench.base where that is kept (cp bin/bench.new bin/bench.base)
+	mkdir -p bin
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./resolver/... ./blocklist ./hits | tee bin/bench.new
+	go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da $$(ls bin/bench.base 2>/dev/null) bin/bench.new
 
 measured: ## the figures of the README, on the lists in SINKHOLE_REAL_DATA
 	SINKHOLE_MEASURE=1 go test -count=1 -p 1 -timeout 20m -v -run 'TestMeasured|TestPolicyMemory' ./cmd/sinkhole ./blocklist ./blocklist/feed
