@@ -26,8 +26,11 @@ func Send(fd int, headers []Header) (int, unix.Errno) {
 	return call(unix.SYS_SENDMMSG, fd, headers)
 }
 
+// call tells the scheduler nothing: the call never waits, and is over in some 0.2 ms
+// at most (64 datagrams). Told, the scheduler took the processor from the thread
+// for each longer call, and looked every 20 us whether to do so.
 func call(number uintptr, fd int, headers []Header) (int, unix.Errno) {
-	n, _, errno := unix.Syscall6(number, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(number, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
