@@ -49,7 +49,11 @@ func TestJudgingDoesNotAllocate(t *testing.T) {
 			client, _ := netip.ParseAddr(test.client)
 			var v Verdict
 			group := ""
+			var found [1]Found
 			allocs := testing.AllocsPerRun(200, func() {
+				v = Verdict{}
+				p.FindAll([][]byte{qname}, found[:])
+				p.JudgeFound(client, qname, &found[0], 0, &v)
 				v = Verdict{}
 				p.JudgeQuestion(client, qname, 0, &v)
 				p.JudgeAnswer(test.names, test.kinds, test.addrs, 0, &v)

@@ -87,6 +87,22 @@ func judgeNames(b *testing.B, size int) {
 				}
 			}
 		})
+		b.Run("together/"+test.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var found [MaxTogether]Found
+			for i := 0; b.Loop(); i++ {
+				at := i % MaxTogether
+				if at == 0 {
+					start := i % (million - MaxTogether)
+					p.FindAll(test.names[start:start+MaxTogether], found[:])
+				}
+				var v Verdict
+				name := test.names[(i-at)%(million-MaxTogether)+at]
+				if p.JudgeFound(netip.Addr{}, name, &found[at], 0, &v); v.Decision != test.want {
+					b.Fatalf("decision %d", v.Decision)
+				}
+			}
+		})
 		b.Run("gomap/"+test.name, func(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				if found := mapFinds(inMap, test.names[i%million]); found != (test.want == Enforce) {

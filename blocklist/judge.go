@@ -60,19 +60,26 @@ func (v *Verdict) Rule() uint64 { return v.Rules[0] }
 // JudgeQuestion is the first phase: client IP and QNAME. name is in lower-case
 // wire form, now in Unix seconds. It allocates nothing.
 func (p *Policy) JudgeQuestion(client netip.Addr, name []byte, now int64, v *Verdict) {
+	var f Found
+	f.matches.find(p, name)
+	p.JudgeFound(client, name, &f, now, v)
+}
+
+// JudgeFound is JudgeQuestion with what FindAll has found for the name.
+func (p *Policy) JudgeFound(client netip.Addr, name []byte, f *Found, now int64, v *Verdict) {
 	if p.groups.table != nil || p.clients.count > 0 {
 		client = client.Unmap()
 		v.Group = p.groups.of(client)
 	}
 	named := p.clients.contains(client)
-	var m matches
-	if m.find(p, name); m.n == 0 && !named || p.groups.mode(v.Group) == GroupOff {
+	m := &f.matches
+	if m.n == 0 && !named || p.groups.mode(v.Group) == GroupOff {
 		return
 	}
 	if m.n == 1 && !named && v.Group == 0 && !p.silencing && p.judgeOne(&m.at[0], len(name), now, v) {
 		return
 	}
-	p.judgeAll(client, named, name, &m, now, v)
+	p.judgeAll(client, named, name, m, now, v)
 }
 
 // judgeAll weighs all that matched.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -170,9 +171,29 @@ func compareVerdict(t *testing.T, m model, groups []Group, p *Policy, d *dice, n
 	g := groupOf(groups, client)
 	want := m.question(g, client, qname, now)
 	sameVerdict(t, p, fmt.Sprintf("client %s asks %q", client, qname), &v, want)
+	sameTogether(t, p, d, client, qname, now, v)
 	p.JudgeAnswer(packed, kinds, addrs, now, &v)
 	want = m.answer(g, want, names, addrs, now)
 	sameVerdict(t, p, fmt.Sprintf("client %s asks %q, answer %v %v", client, qname, names, addrs), &v, want)
+}
+
+// sameTogether holds that a name is judged alike when it was looked for with others.
+func sameTogether(t *testing.T, p *Policy, d *dice, client netip.Addr, qname string, now int64, want Verdict) {
+	t.Helper()
+	names := [][]byte{wireName(d.name()), wireName(qname), wireName("1.2.3.4.5.6.7.8." + qname)}
+	found := make([]Found, len(names))
+	found[1].matches.n = 7 // of an earlier batch
+	p.FindAll(names, found)
+	for i, name := range names {
+		alone, together := Verdict{}, Verdict{}
+		p.JudgeQuestion(client, name, now, &alone)
+		if p.JudgeFound(client, name, &found[i], now, &together); !reflect.DeepEqual(together, alone) {
+			t.Fatalf("%q looked for with others: %+v, alone %+v", textsOf(name), together, alone)
+		}
+		if i == 1 && !reflect.DeepEqual(together, want) {
+			t.Fatalf("%q: %+v, then %+v", qname, want, together)
+		}
+	}
 }
 
 func sameVerdict(t *testing.T, p *Policy, what string, v *Verdict, want modelVerdict) {

@@ -3,6 +3,7 @@
 package resolver
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -14,7 +15,7 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 	k := newRig(t, rigOptions{
 		specs:   specsOf(list(t, "stealers", trapList), list(t, "addresses", "198.51.100.0/24\n")),
 		forward: answering(nil, "good.example. A 192.0.2.1", "good.example. A 192.0.2.2"),
-		still:   true, queue: 8 * runs,
+		still:   true, queue: 12 * runs,
 	})
 	cachedNames(t, k)
 	answer := make([]byte, 0, 4096)
@@ -28,6 +29,13 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 		msg := queryOf(t, test.name, test.typ)
 		if n := testing.AllocsPerRun(runs, func() { reader.answer(msg, &fuzzPeer, now, answer) }); n != 0 {
 			t.Errorf("%s, by the reader: %v allocations", test.what, n)
+		}
+		batch := func(int) (netip.Addr, []byte) { return fuzzPeer.remote.Addr(), msg }
+		if n := testing.AllocsPerRun(runs, func() {
+			reader.look(2, batch)
+			reader.answerSeen(reader.ahead.at(1), msg, &fuzzPeer, now, answer)
+		}); n != 0 {
+			t.Errorf("%s, one of a batch: %v allocations", test.what, n)
 		}
 	}
 	if s := k.journal.Stats(); s.Lost != 0 || s.Queued == 0 {

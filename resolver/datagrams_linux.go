@@ -232,6 +232,14 @@ func (d *datagrams) take(from *peer) ([]byte, time.Time, error) {
 	return d.queries[i][:d.in[i].Len], d.received, nil
 }
 
+// batch is how many datagrams were read together, and which of them take gave last.
+func (d *datagrams) batch() (n, last int) { return d.n, d.next - 1 }
+
+// datagram is one of the batch, and where it came from.
+func (d *datagrams) datagram(i int) (from netip.Addr, msg []byte) {
+	return d.source(i).Addr(), d.queries[i][:d.in[i].Len]
+}
+
 // refill sends what is queued, and waits for datagrams.
 func (d *datagrams) refill() error {
 	if d.started != nil {

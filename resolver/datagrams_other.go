@@ -48,6 +48,17 @@ func newDatagrams(c *net.UDPConn, started func(thread int), unsent func(answers 
 	return d, nil
 }
 
+// maxBatch is how many datagrams are read at a time.
+const maxBatch = 1
+
+// batch is how many datagrams were read together, and which of them take gave last.
+func (d *datagrams) batch() (n, last int) { return 1, 0 }
+
+// datagram is the last one, and where it came from.
+func (d *datagrams) datagram(int) (from netip.Addr, msg []byte) {
+	return d.from.remote.Addr(), d.query[:]
+}
+
 // take waits for a datagram and fills from. The datagram is good until the next
 // call.
 func (d *datagrams) take(from *peer) ([]byte, time.Time, error) {

@@ -96,8 +96,16 @@ func FuzzExchange(f *testing.F) {
 			return upstream.Reply{}, &upstream.Error{Kind: upstream.NoReply}
 		}
 		again := exchange(t, k, h, query, &readable) // from the cache, if it was kept
-		if quick, handled := reader.answer(query, &fuzzPeer, time.Now(), make([]byte, 0, 4096)); handled && !overTCP && (len(quick) != len(again) || quick != nil && wire.Flags(quick) != wire.Flags(again)) {
+		now := time.Now()
+		quick, handled := reader.answer(query, &fuzzPeer, now, make([]byte, 0, 4096))
+		if handled && !overTCP && (len(quick) != len(again) || quick != nil && wire.Flags(quick) != wire.Flags(again)) {
 			t.Errorf("the reader answers %x, the library's path %x", quick, again)
+		}
+		batch := [][]byte{reply, query, query}
+		reader.look(len(batch), func(i int) (netip.Addr, []byte) { return fuzzPeer.remote.Addr(), batch[i] })
+		inBatch, handledInBatch := reader.answerSeen(reader.ahead.at(1), query, &fuzzPeer, now, make([]byte, 0, 4096))
+		if !bytes.Equal(inBatch, quick) || handledInBatch != handled {
+			t.Errorf("the reader answers %x (%v), after a look at a batch %x (%v)", quick, handled, inBatch, handledInBatch)
 		}
 		if first != nil && again != nil && len(first) == len(again) && wire.Flags(again)&wire.RCodeMask != wire.RCodeServFail && wire.Flags(first) != wire.Flags(again) {
 			t.Errorf("%x\nand from the cache %x", first, again)

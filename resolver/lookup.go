@@ -27,13 +27,13 @@ const upstreamSize = 1232
 // reason, as an extended DNS error, when there is none.
 func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
 	var buffer [cache.MaxKey]byte // on the stack: nothing may keep it
-	key := cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD)
+	key := q.appendKey(buffer[:0])
 	if f := q.fetched; f != nil && f.key == string(key) {
 		return f.entry, f.failure
 	}
 	if q.atOnce {
-		e := r.cache.TryGet(key, q.received.UnixNano())
-		q.waits, q.asks = e == nil, e == nil
+		e := q.seen.cached(r.cache, key, q.received.UnixNano())
+		q.waits, q.asks, q.hit = e == nil, e == nil, e != nil
 		return e, wire.EDE{}
 	}
 	if e := r.cache.Get(key, q.received.UnixNano()); e != nil {

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -17,28 +18,48 @@ import (
 // kernel, which bounds it.
 type prompt struct {
 	*handler
-	request request  // of the one reader
+	alone   request  // of a datagram that is read by itself
+	ahead   ahead    // of a batch of them
 	waiters *waiters // nil: the library has all that waits
+}
+
+// look looks at a batch of datagrams. A fault there is one of a datagram, and found
+// again when that is answered by itself.
+func (p *prompt) look(n int, datagram func(i int) (from netip.Addr, msg []byte)) {
+	defer func() {
+		if recover() != nil {
+			p.ahead.forget()
+		}
+	}()
+	p.ahead.look(p.resolver, n, datagram)
 }
 
 // answer gives the answer to a datagram, in room if it fits. handled is false where
 // the datagram is for the library; with handled and a nil answer the client gets
 // none.
 func (p *prompt) answer(msg []byte, from *peer, received time.Time, room []byte) (answer []byte, handled bool) {
+	return p.answerSeen(glance{}, msg, from, received, room)
+}
+
+// answerSeen is answer for a datagram that may have been looked at.
+func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.Time, room []byte) (answer []byte, handled bool) {
 	r := p.resolver
 	if len(msg) < wire.HeaderLen {
 		p.count.malformed.Add(1)
 		return nil, true
 	}
-	q := &p.request
-	q.NameLen = 0
+	q := seen.request()
+	if q == nil {
+		q = &p.alone
+		q.NameLen = 0
+	}
 	defer func() {
 		if p.faulty(recover()) {
 			answer, handled = p.afterFault(q), true
 		}
 	}()
-	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, atOnce: true}
-	if q.Parse(msg) != nil {
+	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, seen: seen, atOnce: true}
+	if q == &p.alone && q.Parse(msg) != nil {
 		return nil, p.full()
 	}
 	answer = r.respond(q, room)
@@ -50,6 +71,9 @@ func (p *prompt) answer(msg []byte, from *peer, received time.Time, room []byte)
 			return nil, false
 		}
 		answer = r.fail(q, room, wire.RCodeServFail, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority})
+	}
+	if q.hit {
+		p.count.hits.Add(1)
 	}
 	p.count.queries[p.transport].Add(1)
 	if answer == nil {

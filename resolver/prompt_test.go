@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/netip"
 	"runtime"
 	"testing"
 	"time"
@@ -68,6 +69,11 @@ func TestPromptEqualsTheLibrary(t *testing.T) {
 		}
 		if !handled {
 			continue
+		}
+		other := queryOf(t, "good.example.", dns.TypeA)
+		p.look(2, func(i int) (netip.Addr, []byte) { return fuzzPeer.remote.Addr(), [][]byte{other, query}[i] })
+		if again, _ := p.answerSeen(p.ahead.at(1), query, &fuzzPeer, time.Now(), make([]byte, 0, 4096)); !bytes.Equal(again, got) {
+			t.Errorf("%s %s: after a look at a batch\n%x, without\n%x", c.name, dns.TypeToString[c.typ], again, got)
 		}
 		w := &writer{transport: hits.UDP}
 		serve(p.handler, w, query)

@@ -24,12 +24,14 @@ type arrival struct {
 	transport hits.Transport
 	received  time.Time
 	queue     *hits.Queue
+	seen      glance // what the reader saw of it before
 
 	// atOnce says that whoever answers may not wait, since others wait behind
 	// it; waits is then set, and nothing done, where the answer may take an
-	// upstream, and asks too where an upstream is to be asked this very question.
-	atOnce, waits, asks bool
-	fetched             *fetched // what an upstream said meanwhile; nil: nobody was asked
+	// upstream, and asks too where an upstream is to be asked this very question. hit
+	// tells that the cache had the answer, which is left to whoever answers to count.
+	atOnce, waits, asks, hit bool
+	fetched                  *fetched // what an upstream said meanwhile; nil: nobody was asked
 }
 
 // fetched is what came of asking an upstream for a key: an entry, or why there is
@@ -43,6 +45,11 @@ type fetched struct {
 // maxUDPSize is the largest answer sent over UDP whatever the client offers, so
 // that no answer is fragmented (the DNS flag day of 2020).
 const maxUDPSize = 1232
+
+// appendKey appends the cache's key.
+func (q *request) appendKey(dst []byte) []byte {
+	return cache.AppendKey(dst, q.QName(), q.Type, q.Class, q.DO, q.CD)
+}
 
 // sizeLimit is the largest answer that the client can take.
 func (q *request) sizeLimit() int {

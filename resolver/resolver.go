@@ -110,7 +110,7 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	now := q.received.Unix()
 
 	var v blocklist.Verdict
-	p.JudgeQuestion(q.client.Addr(), q.QName(), now, &v)
+	q.seen.judge(p, q, now, &v)
 	if enforced(q, &v) {
 		return r.enforce(q, s, p, &v, dst)
 	}

@@ -80,7 +80,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			p.prompt.handed.Add(1)
 			return copy(b, msg), from, nil
 		}
-		msg, received, err := p.datagrams.take(&p.from)
+		msg, received, err := p.take()
 		if errors.Is(err, errHandedBack) {
 			continue
 		}
@@ -99,7 +99,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		reply, ok := p.resolver.admits(p.prompt.count, p.from.remote, msg)
 		handled := !ok
 		if ok {
-			reply, handled = p.prompt.answer(msg, &p.from, received, p.datagrams.room())
+			reply, handled = p.prompt.answerSeen(p.seen(), msg, &p.from, received, p.datagrams.room())
 		}
 		if !handled {
 			p.prompt.handed.Add(1)
@@ -112,6 +112,24 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			p.datagrams.answer(reply)
 		}
 	}
+}
+
+// take reads the next datagram; after the first of several, it looks at them all.
+func (p *packetConn) take() (msg []byte, received time.Time, err error) {
+	if n, last := p.datagrams.batch(); last == n-1 {
+		p.prompt.ahead.forget()
+	}
+	msg, received, err = p.datagrams.take(&p.from)
+	if n, last := p.datagrams.batch(); err == nil && last == 0 && n >= aheadFrom {
+		p.prompt.look(n, p.datagrams.datagram)
+	}
+	return msg, received, err
+}
+
+// seen is what was seen of the datagram that take gave last.
+func (p *packetConn) seen() glance {
+	_, last := p.datagrams.batch()
+	return p.prompt.ahead.at(last)
 }
 
 // WriteTo sends an answer to a *peer of ReadFrom.

@@ -84,7 +84,7 @@ func (w *waiters) take(q *request, msg []byte) bool {
 		return false
 	}
 	var buffer [cache.MaxKey]byte
-	key := cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD)
+	key := q.appendKey(buffer[:0])
 	shed := false
 	for ; w.oldest != nil && w.waiting >= w.places; shed = true {
 		w.shed(w.oldest)
@@ -139,6 +139,7 @@ func (w *waiters) keep(q *request, msg []byte) *waiter {
 		c = &waiter{}
 	}
 	c.request = *q
+	c.request.seen = glance{} // of a batch that will be over
 	c.length = copy(c.msg[:], msg)
 	w.datagrams.asker(&c.from)
 	return c

@@ -121,7 +121,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.desc.lists.collect(m, &l)
 	}
 	c.hits(m, c.s.journal.Stats())
-	c.cache(m, c.s.cache.Stats())
+	c.cache(m, c.s.cache.Stats(), c.s.resolver.Stats().CacheHits)
 	for _, u := range c.s.forwarder.Stats() {
 		c.upstream(m, u)
 	}
@@ -178,8 +178,8 @@ func (c *collector) hits(m sender, s hits.Stats) {
 	m.counter(c.desc.journalErrors, s.CompressErrors, "compress")
 }
 
-func (c *collector) cache(m sender, s cache.Stats) {
-	m.counter(c.desc.cacheHits, s.Hits)
+func (c *collector) cache(m sender, s cache.Stats, uncounted uint64) {
+	m.counter(c.desc.cacheHits, s.Hits+uncounted)
 	m.counter(c.desc.cacheMisses, s.Misses)
 	m.counter(c.desc.cacheExpired, s.Expired)
 	m.counter(c.desc.cacheEvicted, s.Evictions)

@@ -65,8 +65,9 @@ func (c *Cache) Get(key []byte, now int64) *Entry {
 	return c.shards[h&c.mask].get(h, key, now)
 }
 
-// TryGet is Get for a caller that, on a miss, is going to Get again before it
-// asks anyone: a miss is left to that one to count.
+// TryGet is Get without a lock nearly always, and counts nothing: neither a hit,
+// which is left to the caller to count, nor a miss, of a caller that is going to Get
+// again, or calls Missed, before it asks anyone.
 func (c *Cache) TryGet(key []byte, now int64) *Entry {
 	h := maphash.Bytes(c.seed, key)
 	return c.shards[h&c.mask].tryGet(h, key, now)

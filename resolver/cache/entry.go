@@ -22,7 +22,9 @@ type Entry struct {
 	// RCode is the full response code; Packed has its lower four bits.
 	RCode uint16
 	// few is the memory of TTLs where they are not many, as for most entries.
-	few [2]uint16
+	few [8]uint16
+	// turn is that of the shard in which it was last brought to the list's front.
+	turn atomic.Uint32
 	// Stored is when the answer came, Expires from when on it is not to be given
 	// any more: Unix nanoseconds.
 	Stored, Expires int64

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
@@ -11,25 +12,27 @@ import (
 // shard is a part of the cache under a lock of its own. golang-lru orders the
 // entries; it can bound only their number, so the bound on bytes is kept here.
 type shard struct {
+	// What look-ups read, and nobody writes but for turn, rarely.
+	near near
+	turn atomic.Uint32 // see touch
+	_    [64]byte      // the lock is on another cache line
+
 	mu    sync.Mutex
 	lru   *simplelru.LRU[uint64, slot] // by hash of the key
 	bytes int64
-	turn  uint32 // see touch
-	fresh int    // entries put in this turn
-	stats Stats  // Entries and Bytes unused
+	fresh int   // entries put in this turn
+	stats Stats // Entries and Bytes unused
 
 	limit      int64
 	entryLimit int64
 
-	_ [64]byte // the next shard's lock is on another cache line
+	_ [64]byte // the next shard is on another cache line
 }
 
-// slot is what the list holds: an entry, its cost in the heap, and the turn in which
-// it was last brought to the front.
+// slot is what the list holds: an entry and its cost in the heap.
 type slot struct {
 	entry *Entry
-	cost  uint32
-	turn  uint32
+	cost  int64
 }
 
 // turnsPerRound is how many turns it takes until as many entries were put as there
@@ -40,15 +43,17 @@ const turnsPerRound = 8
 // there in this turn already: changing the list for each look-up costs more than
 // the look-up, and matters only as far as entries push others out. What was asked
 // for in a turn stays before all that was not.
-func (s *shard) touch(h uint64, at slot) {
-	if at.turn != s.turn {
-		at.turn = s.turn
-		s.lru.Add(h, at)
+func (s *shard) touch(h uint64, e *Entry) {
+	if turn := s.turn.Load(); e.turn.Load() != turn {
+		e.turn.Store(turn)
+		s.lru.Get(h)
 	}
 }
 
 func (s *shard) init(limit int64) {
-	s.limit, s.entryLimit = limit, min(limit/fairShare, math.MaxUint32)
+	s.near = newNear(limit)
+	s.limit = limit - int64(len(s.near))*nearLineSize
+	s.entryLimit = limit / fairShare
 	s.lru = newLRU()
 }
 
@@ -72,24 +77,37 @@ func (s *shard) get(h uint64, key []byte, now int64) *Entry {
 	if at.entry.Expires <= now {
 		s.stats.Expired++
 		s.lru.Remove(h)
-		s.bytes -= int64(at.cost)
+		s.forget(h, at)
 		return nil
 	}
-	s.touch(h, at)
+	s.touch(h, at.entry)
 	s.stats.Hits++
 	return at.entry
 }
 
+// tryGet takes no lock for an entry that has nothing to gain in the list.
 func (s *shard) tryGet(h uint64, key []byte, now int64) *Entry {
+	e := s.near.find(h, key)
+	if e != nil && e.Expires > now && e.turn.Load() == s.turn.Load() {
+		return e
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, ok := s.lru.Peek(h)
 	if !ok || at.entry.Expires <= now || !bytes.Equal(at.entry.Key, key) {
 		return nil
 	}
-	s.touch(h, at)
-	s.stats.Hits++
+	s.touch(h, at.entry)
+	if e == nil {
+		s.near.put(h, at.entry)
+	}
 	return at.entry
+}
+
+// forget lets go of what the list let go of.
+func (s *shard) forget(h uint64, was slot) {
+	s.bytes -= was.cost
+	s.near.remove(h, was.entry)
 }
 
 func (s *shard) put(h uint64, e *Entry, cost int64) {
@@ -100,17 +118,19 @@ func (s *shard) put(h uint64, e *Entry, cost int64) {
 		return
 	}
 	if was, ok := s.lru.Peek(h); ok {
-		s.bytes -= int64(was.cost)
+		s.forget(h, was)
 	}
 	if s.fresh++; s.fresh*turnsPerRound > s.lru.Len() {
-		s.turn++
+		s.turn.Add(1)
 		s.fresh = 0
 	}
-	s.lru.Add(h, slot{e, uint32(cost), s.turn})
+	e.turn.Store(s.turn.Load())
+	s.lru.Add(h, slot{e, cost})
+	s.near.put(h, e)
 	s.bytes += cost
 	for s.bytes > s.limit {
-		_, oldest, _ := s.lru.RemoveOldest()
-		s.bytes -= int64(oldest.cost)
+		h, oldest, _ := s.lru.RemoveOldest()
+		s.forget(h, oldest)
 		s.stats.Evictions++
 	}
 }
@@ -125,6 +145,7 @@ func (s *shard) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lru = newLRU() // not Purge: the map would keep its size
+	s.near.clear()
 	s.bytes = 0
 }
 

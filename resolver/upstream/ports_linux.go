@@ -28,8 +28,9 @@ const (
 	// replyBatch is how many replies one system call reads, and how many queries
 	// one sends.
 	replyBatch = 64
-	// portBuffer is the receive buffer of a port in octets, for the replies to all
-	// its queries at once.
+	// portBuffer is the size of a port's buffers in octets, for all its queries at
+	// once (those to a server on this machine are held until it reads them) and for
+	// the replies to them.
 	portBuffer = 1 << 20
 )
 
@@ -233,8 +234,10 @@ func dialPort(to netip.AddrPort) (int, error) {
 }
 
 func connectPort(fd, family int, to netip.AddrPort) (err error) {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, portBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, portBuffer)
+	for forced, permitted := range map[int]int{unix.SO_RCVBUFFORCE: unix.SO_RCVBUF, unix.SO_SNDBUFFORCE: unix.SO_SNDBUF} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, forced, portBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, permitted, portBuffer)
+		}
 	}
 	for range portDraws {
 		if err = unix.Bind(fd, anyAddress(family, randomPort())); err == nil || !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EACCES) {
