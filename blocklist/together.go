@@ -6,6 +6,9 @@ import "math/bits"
 // is good for the policy that found it.
 type Found struct{ matches matches }
 
+// Any tells whether anything was found.
+func (f *Found) Any() bool { return f.matches.n > 0 }
+
 // MaxTogether is how many names FindAll looks for.
 const MaxTogether = 64
 

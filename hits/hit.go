@@ -88,11 +88,8 @@ type Hit struct {
 	Group  string         // of the client, as the policy names it; "": in none
 	Server netip.AddrPort // the address that was asked
 
-	QName    [255]byte // wire form, lower case; what is behind the first QNameLen octets means nothing
-	QNameLen uint8
-	QType    uint16
-	QClass   uint16
-
+	QType     uint16
+	QClass    uint16
 	ID        uint16 // the query's message ID
 	Flags     uint16 // the second 16 bits of the answer's header
 	Answered  bool   // false where the action is drop: no answer was sent
@@ -112,11 +109,9 @@ type Hit struct {
 	// forms one after the other; nil for question triggers.
 	Chain []byte
 
-	// Rules are the policy's NRules rules that matched, the deciding one first.
-	Rules     [MaxRules]uint64
-	NRules    uint8
-	MoreRules uint16
 	Evidence  Evidence
+	NRules    uint8 // the policy's rules that matched, see Rules
+	MoreRules uint16
 
 	Observe bool // every match was of action log: the client got the true answer
 	// Satisfied is true where the action is tcp-only and the client asked over
@@ -128,6 +123,13 @@ type Hit struct {
 	// HasTTL is true where the answer carries synthesized records, or a
 	// synthesized SOA, with that TTL, which may be 0.
 	HasTTL bool
+
+	// The arrays are at the end, so that what is used of a hit lies together.
+
+	// Rules are NRules rules, the deciding one first.
+	Rules    [MaxRules]uint64
+	QNameLen uint8
+	QName    [255]byte // wire form, lower case; what is behind the first QNameLen octets means nothing
 }
 
 // set makes h a copy of o, without what means nothing in its arrays: a ring of hits

@@ -20,9 +20,11 @@ const (
 	MaxMergedClients = 16_384
 	// MaxMergedPorts is the number of source ports that a merged line names.
 	MaxMergedPorts = 64
-	// maxDistinct bounds the pairs of client and indicator that are told apart;
-	// past it, the number of distinct indicators of a client is a lower bound.
-	maxDistinct = 65_536
+	// maxDistinct bounds the pairs of client and indicator that are told apart, and
+	// maxClientDistinct those of one client; past it, the number of distinct
+	// indicators of a client is a lower bound.
+	maxDistinct       = 65_536
+	maxClientDistinct = 4096
 
 	// windowAge is how long after its first hit a second is remembered, so that
 	// hits that were long in a queue still count towards what it may write singly.
@@ -39,7 +41,7 @@ type merger struct {
 	above int
 	span  time.Duration // the longest that a hit is held back
 
-	maxKeys, maxClientKeys, maxClients, maxPairs int
+	maxKeys, maxClientKeys, maxClients, maxPairs, maxClientPairs int
 
 	windows []*window // open, oldest first
 	closing []*group  // of windows that are over, in the order of their first hits
@@ -53,12 +55,17 @@ type tables struct {
 	clients map[netip.Addr]*clientGroups
 	// pairs are of the hits that are merged by client.
 	pairs map[clientIndicator]struct{}
+
+	named  uint32        // the number that a client got last
+	latest *clientGroups // of the last hit: floods come from few
 }
 
 // clientGroups are those of one client in a window.
 type clientGroups struct {
-	keys int    // groups by indicator
-	all  *group // the hits that have none of those; nil: every one has
+	addr   netip.Addr
+	number uint32 // the client's in its window
+	keys   int    // groups by indicator
+	all    *group // the hits that have none of those; nil: every one has
 }
 
 func newTables() *tables {
@@ -69,6 +76,30 @@ func (t *tables) clear() {
 	clear(t.byKey)
 	clear(t.clients)
 	clear(t.pairs)
+	t.named, t.latest = 0, nil
+}
+
+// client gives the groups of a client, which may be none.
+func (t *tables) client(a netip.Addr) *clientGroups {
+	if t.latest != nil && t.latest.addr == a {
+		return t.latest
+	}
+	c := t.clients[a]
+	if c == nil {
+		t.named++
+		c = &clientGroups{addr: a, number: t.named}
+		t.clients[a] = c
+	}
+	t.latest = c
+	return c
+}
+
+// forget lets go of a client that has no groups.
+func (t *tables) forget(c *clientGroups) {
+	if c.keys == 0 && c.all == nil {
+		delete(t.clients, c.addr)
+		t.latest = nil
+	}
 }
 
 // window is the hits of one second.
@@ -83,12 +114,13 @@ type window struct {
 	*tables // nil without groups
 }
 
-// mergeKey, like all keys here, has no padding: it is hashed and compared as octets.
+// mergeKey, like all keys here, is small and has no padding: it is hashed and
+// compared as octets.
 type mergeKey struct {
-	client   netip.Addr
-	deciding ruleRef
-	action   uint32 // as judges number it
-	qtype    uint32
+	rule    uint64 // the deciding one
+	client  uint32 // its number
+	verdict uint16 // as judges number it
+	qtype   uint16
 }
 
 // ruleRef is a rule of a policy; rule numbers of two policies mean different
@@ -101,15 +133,21 @@ type ruleRef struct {
 // noPolicy is the policy of a hit that names no rule.
 const noPolicy = math.MaxUint64
 
-// judges number the policies and actions of a second's hits, which are few: the
-// numbers are cheaper to compare than what they stand for.
+// judges number the policies of a second's hits, and what they said, which are few:
+// the numbers are cheaper to compare than what they stand for.
 type judges struct {
 	policies []Evidence
-	actions  []string
+	verdicts []judgement
 }
 
-func (j *judges) policy(e Evidence) uint64 { return uint64(number(&j.policies, e)) }
-func (j *judges) action(a string) uint32   { return uint32(number(&j.actions, a)) }
+// judgement is a policy, as it is numbered, and an action.
+type judgement struct {
+	policy uint64
+	action string
+}
+
+func (j *judges) policy(e Evidence) uint64   { return uint64(number(&j.policies, e)) }
+func (j *judges) verdict(v judgement) uint16 { return uint16(number(&j.verdicts, v)) }
 
 // number is the place of v among all, where it gets one if it has none.
 func number[T comparable](all *[]T, v T) int {
@@ -123,8 +161,9 @@ func number[T comparable](all *[]T, v T) int {
 }
 
 type clientIndicator struct {
-	client netip.Addr
-	ref    ruleRef
+	rule   uint64
+	client uint32 // its number
+	policy uint32
 }
 
 // group is the hits that share a line.
@@ -165,7 +204,7 @@ const (
 )
 
 func newMerger(above int, span time.Duration) *merger {
-	return &merger{above: above, span: span, maxKeys: MaxMergedKeys, maxClientKeys: MaxClientKeys, maxClients: MaxMergedClients, maxPairs: maxDistinct}
+	return &merger{above: above, span: span, maxKeys: MaxMergedKeys, maxClientKeys: MaxClientKeys, maxClients: MaxMergedClients, maxPairs: maxDistinct, maxClientPairs: maxClientDistinct}
 }
 
 // admit takes in a hit that is to be merged (and copies it), or says that it is
@@ -225,14 +264,14 @@ func (w *window) group(h *Hit, m *merger) *group {
 			w.tables = newTables()
 		}
 	}
-	key := mergeKey{client: h.Client.Addr(), deciding: w.judges.deciding(h), qtype: uint32(h.QType), action: w.judges.action(h.Action)}
+	c := w.client(h.Client.Addr())
+	deciding := w.judges.deciding(h)
+	key := mergeKey{
+		rule: deciding.rule, client: c.number, qtype: h.QType,
+		verdict: w.judges.verdict(judgement{policy: deciding.policy, action: h.Action}),
+	}
 	if g := w.byKey[key]; g != nil {
 		return g
-	}
-	c := w.clients[key.client]
-	if c == nil {
-		c = new(clientGroups)
-		w.clients[key.client] = c
 	}
 	switch {
 	case len(w.byKey) < m.maxKeys && c.keys < m.maxClientKeys:
@@ -242,31 +281,31 @@ func (w *window) group(h *Hit, m *merger) *group {
 		w.groups = append(w.groups, g)
 		return g
 	case c.all == nil && w.merged == m.maxClients:
-		if c.keys == 0 {
-			delete(w.clients, key.client)
-		}
+		w.forget(c)
 		return nil
 	case c.all == nil:
 		w.merged++
 		c.all = newGroup(MergedClient, h, w.judges)
 		w.groups = append(w.groups, c.all)
 	}
-	w.countIndicators(c.all, h, m.maxPairs)
+	w.countIndicators(c, h, m)
 	return c.all
 }
 
 // countIndicators counts the indicators of a client's hits.
-func (w *window) countIndicators(g *group, h *Hit, maxPairs int) {
-	if g.atLeast && len(w.pairs) >= maxPairs {
+func (w *window) countIndicators(c *clientGroups, h *Hit, m *merger) {
+	g := c.all
+	full := func() bool { return len(w.pairs) >= m.maxPairs || g.distinct >= m.maxClientPairs }
+	if g.atLeast && full() {
 		return // nothing more can be told apart
 	}
 	policy := w.judges.policy(h.Evidence)
 	for _, rule := range h.rules() {
-		pair := clientIndicator{h.Client.Addr(), ruleRef{policy: policy, rule: rule}}
+		pair := clientIndicator{rule: rule, client: c.number, policy: uint32(policy)}
 		if _, known := w.pairs[pair]; known {
 			continue
 		}
-		if len(w.pairs) >= maxPairs {
+		if full() {
 			g.atLeast = true
 			return
 		}

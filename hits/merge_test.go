@@ -255,6 +255,29 @@ func TestMergingKeepsTheDetailOfOthers(t *testing.T) {
 	}
 }
 
+func TestMergingBoundsDistinctIndicatorsOfOneClient(t *testing.T) {
+	m := newMerger(0, time.Second)
+	for rule := range MaxClientKeys + maxClientDistinct + 10 {
+		m.admit(testHit(func(h *Hit) { h.Rules[0], h.NRules = uint64(rule), 1 }), testTime)
+	}
+	m.admit(testHit(func(h *Hit) {
+		h.Client, h.Rules[0], h.NRules = netip.MustParseAddrPort("192.0.2.200:1"), 1, 1
+	}), testTime)
+	byClient := 0
+	m.flush(testTime, true, 4*MaxMergedKeys, func(g *group) {
+		if g.kind != MergedClient {
+			return
+		}
+		byClient++
+		if g.count != maxClientDistinct+10 || g.distinct != maxClientDistinct || !g.atLeast {
+			t.Errorf("count %d, distinct %d, at least %v", g.count, g.distinct, g.atLeast)
+		}
+	})
+	if byClient != 1 {
+		t.Errorf("%d lines by client", byClient)
+	}
+}
+
 func TestMergingBoundsDistinctIndicators(t *testing.T) {
 	m := newMerger(0, time.Second)
 	m.maxKeys, m.maxPairs = 0, 20

@@ -17,6 +17,8 @@ type ahead struct {
 	places   [maxBatch]int     // of datagrams, in what follows; -1: not looked at
 	names    [maxBatch][]byte  // in requests
 	found    [maxBatch]blocklist.Found
+	asked    [maxBatch]*request
+	hashed   [maxBatch]bool   // those that have one of hashes
 	hashes   [maxBatch]uint64 // of the cache's keys
 }
 
@@ -40,14 +42,28 @@ func (a *ahead) look(r *Resolver, n int, datagram func(i int) (from netip.Addr, 
 		if from, msg := datagram(i); !s.allowed(from) || q.Parse(msg) != nil {
 			continue
 		}
-		a.places[i], a.names[seen] = seen, q.QName()
-		var buffer [cache.MaxKey]byte
-		a.hashes[seen] = r.cache.Hash(q.appendKey(buffer[:0]))
+		a.places[i], a.names[seen], a.asked[seen] = seen, q.QName(), q
 		seen++
 	}
 	a.policy = r.policy()
 	a.policy.FindAll(a.names[:seen], a.found[:seen])
-	r.cache.Touch(a.hashes[:seen])
+	a.touch(r.cache, seen)
+}
+
+// touch loads what the cache has, but for names on which an entry stands: nearly
+// always that is the answer.
+func (a *ahead) touch(c *cache.Cache, seen int) {
+	var hashes [maxBatch]uint64
+	var buffer [cache.MaxKey]byte
+	n := 0
+	for i, q := range a.asked[:seen] {
+		if a.hashed[i] = !a.found[i].Any(); a.hashed[i] {
+			a.hashes[i] = c.Hash(q.appendKey(buffer[:0]))
+			hashes[n] = a.hashes[i]
+			n++
+		}
+	}
+	c.Touch(hashes[:n])
 }
 
 // forget lets go of the policy: one that was replaced must not live on in a reader
@@ -81,7 +97,7 @@ func (g glance) judge(p *blocklist.Policy, q *request, now int64, v *blocklist.V
 
 // cached is the cache's entry of a key.
 func (g glance) cached(c *cache.Cache, key []byte, now int64) *cache.Entry {
-	if g.of == nil {
+	if g.of == nil || !g.of.hashed[g.place] {
 		return c.TryGet(key, now)
 	}
 	return c.TryGetHashed(g.of.hashes[g.place], key, now)

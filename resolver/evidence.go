@@ -51,12 +51,14 @@ func scopeWord(i *blocklist.Indicator) string {
 func (r *Resolver) record(q *request, p *blocklist.Policy, v *blocklist.Verdict, action string, answer []byte, sink given) {
 	h := hits.Hit{
 		Time: q.received, Client: q.client, Group: p.GroupName(v), Server: q.server, Transport: q.transport, SourceProven: q.transport != hits.UDP,
-		QName: q.Name, QNameLen: q.NameLen, QType: q.Type, QClass: q.Class, ID: q.ID,
+		QNameLen: q.NameLen, QType: q.Type, QClass: q.Class, ID: q.ID,
 		Trigger: triggerOf(v.Match), Value: v.Name, Matched: v.Addr, Chain: v.Chain,
-		Rules: v.Rules, NRules: v.N, MoreRules: v.More, Evidence: evidence{p},
+		NRules: v.N, MoreRules: v.More, Evidence: evidence{p},
 		Observe: v.Decision != blocklist.Enforce, Satisfied: v.Decision == blocklist.Enforce && !enforced(q, v),
 		Action: action, Sink: sink.addr, TTL: sink.ttl, HasTTL: sink.hasTTL,
 	}
+	copy(h.QName[:], q.QName())
+	copy(h.Rules[:], v.Rules[:v.N])
 	if answer != nil {
 		h.Answered = true
 		h.Flags = wire.Flags(answer)
