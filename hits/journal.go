@@ -33,7 +33,7 @@ type Options struct {
 	// MergeAbove is the number of hits of one second that get a line each
 	// (10,000); the rest of that second is merged.
 	MergeAbove int
-	// QueueLength is the number of hits that one queue holds (8,192), rounded
+	// QueueLength is the number of hits that one queue holds (16,384), rounded
 	// up to a power of two. A slot takes about 600 octets.
 	QueueLength int
 
@@ -53,7 +53,7 @@ const (
 	defaultRotateEvery = 24 * time.Hour
 	defaultSyncEvery   = time.Second
 	defaultMergeAbove  = 10_000
-	defaultQueueLength = 8192
+	defaultQueueLength = 16_384
 	minQueueLength     = 2048
 )
 
@@ -82,7 +82,7 @@ type Journal struct {
 	log   *zap.Logger
 	lock  *dirLock
 	count counters
-	bell  bell
+	bell  *bell
 	house *housekeeper
 
 	mu     sync.Mutex // guards additions to queues
@@ -114,9 +114,14 @@ func Open(opts Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	bell, err := newBell()
+	if err != nil {
+		lock.release()
+		return nil, err
+	}
 	j := &Journal{
 		opts: opts, log: opts.Logger, lock: lock,
-		bell: newBell(), stop: make(chan struct{}), done: make(chan struct{}),
+		bell: bell, stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	j.queues.Store(new([]*Queue))
 	w, err := j.newWriter()
@@ -135,7 +140,7 @@ func (j *Journal) NewQueue(of int) *Queue {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	length := max(j.opts.QueueLength/max(of, 1), min(minQueueLength, j.opts.QueueLength))
-	q := newQueue(length, &j.bell)
+	q := newQueue(length, j.bell)
 	select {
 	case <-j.stop:
 		q.close()
@@ -155,6 +160,7 @@ func (j *Journal) Close(ctx context.Context) error {
 	j.mu.Lock()
 	j.stopOnce.Do(func() { close(j.stop) })
 	j.mu.Unlock()
+	j.bell.ring()
 	select {
 	case <-j.done:
 		return j.err

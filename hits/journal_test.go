@@ -106,13 +106,31 @@ func TestJournalQueuedIsWhatIsThere(t *testing.T) {
 	}
 	go (<-started)()
 	closeJournal(t, j)
-	if s := j.Stats(); s.Journaled != 8 || s.Queued != 0 || s.Lines != 2 || s.MergedHits != 7 {
+	if s := j.Stats(); s.Journaled != 8 || s.Queued != 0 || s.Lines != 1 || s.MergedHits != 8 { // all of them crowd
 		t.Errorf("after: %+v", s)
 	}
 	q.Record(testHit(nil))
 	j.NewQueue(1).Record(testHit(nil))
 	if s := j.Stats(); s.LostClosed != 2 || s.Verdicts != 12 || s.Queued != 0 {
 		t.Errorf("recorded after the close: %+v", s)
+	}
+}
+
+// What waits in a queue that is half full is merged, so that there is room again.
+func TestJournalMergesWhatCrowds(t *testing.T) {
+	const length = 1024
+	var write func()
+	j := openJournal(t, Options{QueueLength: length, RunWriter: func(w func()) { write = w }})
+	q := j.NewQueue(1)
+	for range length {
+		q.Record(testHit(nil))
+	}
+	go write()
+	closeJournal(t, j)
+	s := j.Stats()
+	const half, step = length / 2, 64
+	if s.Journaled != length || s.Lost != 0 || s.MergedLines != 1 || s.Lines > length-half+1 || s.Lines < length-half-step+1 {
+		t.Errorf("%+v, expected that half of the hits is in one line", s)
 	}
 }
 

@@ -215,6 +215,15 @@ func (m *merger) admit(h *Hit, now time.Time) admission {
 		w.single++
 		return admitSingle
 	}
+	return m.merge(w, h, now)
+}
+
+// admitCrowded takes in a hit that is to be merged, however few there were.
+func (m *merger) admitCrowded(h *Hit, now time.Time) admission {
+	return m.merge(m.window(h.Time.Unix(), now), h, now)
+}
+
+func (m *merger) merge(w *window, h *Hit, now time.Time) admission {
 	g := w.group(h, m)
 	if g == nil {
 		return admitLost

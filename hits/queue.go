@@ -98,6 +98,9 @@ func (q *Queue) release() {
 	q.head++
 }
 
+// crowded reports whether the queue is more than half full.
+func (q *Queue) crowded() bool { return (q.taken()-q.head)*2 > uint64(len(q.slots)) }
+
 // close makes every later Record count its hit as lost.
 func (q *Queue) close() {
 	q.tail.Or(closedBit)
@@ -108,26 +111,3 @@ func (q *Queue) taken() uint64 { return q.tail.Load() &^ closedBit }
 
 // drained reports whether every accepted hit was released.
 func (q *Queue) drained() bool { return q.head == q.taken() }
-
-// bell wakes the writer. While the writer is at work it paces itself, and a
-// Record costs one load of a rarely written word.
-type bell struct {
-	asleep atomic.Bool
-	c      chan struct{}
-}
-
-func newBell() bell { return bell{c: make(chan struct{}, 1)} }
-
-// wake rings if the writer sleeps.
-func (b *bell) wake() {
-	if b.asleep.Load() && b.asleep.CompareAndSwap(true, false) {
-		b.ring()
-	}
-}
-
-func (b *bell) ring() {
-	select {
-	case b.c <- struct{}{}:
-	default:
-	}
-}

@@ -26,7 +26,7 @@ const (
 	drainBatch = 4096
 	// flushBatch bounds the merged lines made between two looks into the
 	// queues, so that the end of a crowded second does not fill them.
-	flushBatch = 512
+	flushBatch = 128
 )
 
 // Actions of the journal's own records (event.action).
@@ -94,8 +94,6 @@ func outcome(ok bool) string {
 // run is the writer's life.
 func (w *writer) run() {
 	defer close(w.j.done)
-	timer := time.NewTimer(pace)
-	defer timer.Stop()
 	for {
 		busy := w.cycle(time.Now())
 		select {
@@ -115,12 +113,7 @@ func (w *writer) run() {
 				continue
 			}
 		}
-		timer.Reset(d)
-		select {
-		case <-w.j.stop:
-		case <-w.j.bell.c:
-		case <-timer.C:
-		}
+		w.j.bell.wait(d)
 		w.j.bell.asleep.Store(false)
 	}
 }
@@ -201,12 +194,13 @@ func (w *writer) drain(now time.Time, limit int) int {
 	for {
 		before := total
 		for _, q := range *w.j.queues.Load() {
+			crowded := q.crowded()
 			for range 64 {
 				h := q.peek()
 				if h == nil {
 					break
 				}
-				w.take(h, now)
+				w.take(h, now, crowded)
 				q.release()
 				total++
 			}
@@ -220,11 +214,17 @@ func (w *writer) drain(now time.Time, limit int) int {
 	}
 }
 
-func (w *writer) take(h *Hit, now time.Time) {
+// take makes a line of a hit, or merges it. From a crowded queue it is merged: that
+// takes a tenth of the time, and what does not fit into the queue is lost.
+func (w *writer) take(h *Hit, now time.Time, crowded bool) {
 	if h.Time.IsZero() {
 		h.Time = now
 	}
-	switch w.merge.admit(h, now) {
+	admit := (*merger).admit
+	if crowded {
+		admit = (*merger).admitCrowded
+	}
+	switch admit(w.merge, h, now) {
 	case admitSingle:
 		if w.out.full() {
 			w.j.count.lostWrite.Add(1)

@@ -21,6 +21,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"sinkhole/resolver/mmsg"
 )
 
 // TestMeasuredMillion has a list of a million names reloaded under load, the
@@ -265,7 +267,7 @@ func measureLag(t *testing.T, addr string, names []string, rate int, span time.D
 	total := int(span.Seconds() * float64(rate))
 	sent := make([]time.Duration, 1<<16) // by ID; far fewer are open at once
 	took := make([]time.Duration, 0, total)
-	answer := make([]byte, 4096)
+	out, in := newLoadBatch(), newLoadBatch()
 	const patience = 2 * time.Second // for the last answers
 	begin := time.Now()
 	for n := 0; len(took) < total; {
@@ -273,22 +275,24 @@ func measureLag(t *testing.T, addr string, names []string, rate int, span time.D
 		if now > span+patience {
 			break
 		}
-		for due := min(int(now.Seconds()*float64(rate)), total); n < due; n++ {
-			q := queries[n%len(queries)]
-			binary.BigEndian.PutUint16(q, uint16(n))
-			sent[uint16(n)] = time.Since(begin)
-			if _, err := unix.Write(socket, q); err != nil {
-				t.Fatal(err)
-			}
+		due := min(int(now.Seconds()*float64(rate)), total, n+loadBatch)
+		for i := range due - n {
+			id := uint16(n + i)
+			out.parts[i].SetLen(copy(out.queries[i][:], queries[(n+i)%len(queries)]))
+			binary.BigEndian.PutUint16(out.queries[i][:], id)
+			sent[id] = now
 		}
-		for {
-			size, err := unix.Read(socket, answer)
-			if err != nil {
-				break // nothing yet
+		if due > n {
+			went, errno := mmsg.Send(socket, out.headers[:due-n])
+			if errno != 0 && errno != unix.EAGAIN {
+				t.Fatal(errno)
 			}
-			if size >= 12 {
-				took = append(took, time.Since(begin)-sent[binary.BigEndian.Uint16(answer)])
-			}
+			n += went
+		}
+		came, _ := mmsg.Receive(socket, in.headers[:])
+		now = time.Since(begin)
+		for i := range came {
+			took = append(took, now-sent[binary.BigEndian.Uint16(in.queries[i][:])])
 		}
 	}
 	slices.Sort(took)
@@ -319,16 +323,22 @@ func dialRaw(t *testing.T, addr string) int {
 // highWater is the most memory that the process ever had resident, in MiB.
 func (p *process) highWater() float64 {
 	p.t.Helper()
+	return p.status("VmHWM")
+}
+
+// status is an amount of memory that the kernel tells of the process, in MiB.
+func (p *process) status(what string) float64 {
+	p.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	for _, line := range strings.Split(string(text), "\n") {
 		var kib float64
-		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kib); err == nil {
+		if _, err := fmt.Sscanf(line, what+": %f kB", &kib); err == nil {
 			return kib / 1024
 		}
 	}
-	p.t.Fatal("no VmHWM")
+	p.t.Fatalf("no %s", what)
 	return 0
 }

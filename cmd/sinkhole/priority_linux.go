@@ -10,22 +10,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Nice values, on Linux each thread's own. The readers of queries, and the journal's
-// writer, keep that with which the process was started.
+// Nice values, on Linux each thread's own. What counts is how far they are apart: a
+// thread of five more has a third of the share of a processor that is full, of ten
+// more a tenth, and none of the time that the other needs on one that is not.
 const (
-	// besideNice is for all but these: with it they have about a
-	// third of a reader's share of a processor that is full, and none of the time
-	// that a reader needs on one that is not.
-	besideNice = 5
-	// backgroundNice is low enough to yield to queries at once and high enough
-	// (about a tenth of the share of a reader) that a list still gets updated on
-	// a machine whose processors are all busy.
-	backgroundNice = 10
+	// raised is the readers' where the process may raise its threads: by
+	// CAP_SYS_NICE, or LimitNICE of systemd. Elsewhere they keep what it was started with.
+	raised = -10
+	// writerBelow is how far the journal's writer is below the readers: with half of
+	// their share it keeps up with what they can record.
+	writerBelow = 3
+	// besideBelow is how far all other threads are.
+	besideBelow = 10
+	// backgroundBelow is how far background work is below these. A list still gets
+	// updated on a machine whose processors are all busy.
+	backgroundBelow = 5
+	lowest          = 19
 )
 
 // lowerPriority makes the calling thread one of the background.
 func lowerPriority() error {
-	return unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), backgroundNice)
+	now, err := niceOf(0)
+	if err != nil {
+		return err
+	}
+	return unix.Setpriority(unix.PRIO_PROCESS, 0, min(now+backgroundBelow, lowest))
+}
+
+// niceOf is the nice value of a thread; 0: the calling one.
+func niceOf(thread int) (int, error) {
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, thread)
+	return 20 - raw, err // as the kernel tells it
 }
 
 // shortSlice is the time that a preferred thread asks for at once, in nanoseconds: the least
@@ -33,24 +48,45 @@ func lowerPriority() error {
 // need not wait for one that asks for more.
 const shortSlice = 100_000
 
-// prefer shortens the time slice of some threads, and lowers the priority of all
-// others. Preferred are the readers, and the journal's writer: what it does is little
-// and bounded, but on a processor that a flood fills the readers' queues of hits last
-// for some 60 ms only. A thread that is started later has the priority of the one that
-// starts it, which is never a preferred one: those are locked to their goroutines,
-// and the runtime starts no thread from a locked one.
-func prefer(threads []int) error {
-	for _, thread := range threads {
-		attr, err := unix.SchedGetAttr(thread, 0)
-		if err != nil {
-			return err
-		}
-		attr.Runtime = shortSlice
-		if err := unix.SchedSetAttr(thread, attr, 0); err != nil {
+// prefer gives the readers of queries, and after them the journal's writer, short time
+// slices and preference over all other threads. One that is started later has the
+// priority of the one that starts it, which is never a preferred one: those are
+// locked to their goroutines, and the runtime starts no thread from a locked one.
+func prefer(readers []int, writer int) error {
+	if len(readers) == 0 {
+		return nil
+	}
+	top, err := niceOf(readers[0])
+	if err != nil {
+		return err
+	}
+	if top > raised && unix.Setpriority(unix.PRIO_PROCESS, readers[0], raised) == nil {
+		top = raised
+	}
+	for _, thread := range readers {
+		if err := favour(thread, top); err != nil {
 			return err
 		}
 	}
-	lowered := map[int]bool{}
+	if err := favour(writer, min(top+writerBelow, lowest)); err != nil {
+		return err
+	}
+	return lowerOthers(append(readers, writer), min(top+besideBelow, lowest))
+}
+
+// favour gives a thread short time slices and a nice value.
+func favour(thread, nice int) error {
+	attr, err := unix.SchedGetAttr(thread, 0)
+	if err != nil {
+		return err
+	}
+	attr.Runtime, attr.Nice = shortSlice, int32(nice)
+	return unix.SchedSetAttr(thread, attr, 0)
+}
+
+// lowerOthers gives all threads but some a nice value.
+func lowerOthers(favoured []int, nice int) error {
+	seen := map[int]bool{}
 	for more := true; more; {
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
@@ -59,11 +95,11 @@ func prefer(threads []int) error {
 		more = false
 		for _, task := range tasks {
 			thread, err := strconv.Atoi(task.Name())
-			if err != nil || lowered[thread] || slices.Contains(threads, thread) {
+			if err != nil || seen[thread] || slices.Contains(favoured, thread) {
 				continue
 			}
-			lowered[thread], more = true, true // look again: it may have started another meanwhile
-			err = unix.Setpriority(unix.PRIO_PROCESS, thread, besideNice)
+			seen[thread], more = true, true // look again: it may have started another meanwhile
+			err = unix.Setpriority(unix.PRIO_PROCESS, thread, nice)
 			if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EACCES) { // it has ended; it is lower already
 				return err
 			}

@@ -6,7 +6,7 @@ package main
 
 func lowerPriority() error { return nil }
 
-func prefer([]int) error { return nil }
+func prefer([]int, int) error { return nil }
 
 func onThread(work func()) int {
 	go work()

@@ -171,12 +171,12 @@ func (s *server) openConsoles(c *configs.Config) error {
 // serve starts to answer.
 func (s *server) serve() {
 	s.control.serve()
-	preferred := []int{s.writer}
+	var readers []int
 	for _, l := range s.listeners {
 		l.Serve()
-		preferred = append(preferred, l.Readers()...)
+		readers = append(readers, l.Readers()...)
 	}
-	if err := prefer(preferred); err != nil {
+	if err := prefer(readers, s.writer); err != nil {
 		s.log.Warn("the threads that answer queries and record hits have no preference over others", zap.Error(err))
 	}
 	s.serving.Store(true)
