@@ -4,7 +4,7 @@ CA_BUNDLE  ?= /etc/ssl/certs/ca-certificates.crt
 BENCH      ?= .
 FUZZTIME   ?= 20s
 
-.PHONY: build test race lint fuzz bench measured image-root clean
+.PHONY: build test race lint fuzz bench measured peers image-root clean
 
 build: ## a static binary in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sinkhole ./cmd/sinkhole
@@ -28,6 +28,9 @@ bench: ## each step of a query, six times, beside bin/bench.base where that is k
 
 measured: ## the figures of the README, on the lists in SINKHOLE_REAL_DATA
 	SINKHOLE_MEASURE=1 go test -count=1 -p 1 -timeout 20m -v -run 'TestMeasured|TestPolicyMemory' ./cmd/sinkhole ./blocklist ./blocklist/feed
+
+peers: ## this server beside others that are installed, as CPU time a query and latency; alone on the machine, some 20 minutes
+	SINKHOLE_MEASURE=1 go test -count=1 -p 1 -timeout 60m -v -run TestCompared ./cmd/sinkhole
 
 image-root: ## the content of the container image, under IMAGE_ROOT
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(IMAGE_ROOT)/sinkhole ./cmd/sinkhole

@@ -20,8 +20,18 @@ type prompt struct {
 	*handler
 	alone   request  // of a datagram that is read by itself
 	ahead   ahead    // of a batch of them
+	pressed bool     // datagrams come faster than they are read
 	waiters *waiters // nil: the library has all that waits
 }
+
+// fate is what becomes of a query that has to wait.
+type fate uint8
+
+const (
+	forLibrary fate = iota
+	taken           // it is answered later
+	tooMany         // it is answered SERVFAIL, or, where there is no time even for that, not at all
+)
 
 // look looks at a batch of datagrams. A fault there is one of a datagram, and found
 // again when that is answered by itself.
@@ -64,11 +74,17 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 	}
 	answer = r.respond(q, room)
 	if q.waits {
-		if p.waiters.take(q, msg) {
+		switch p.waiters.take(q, msg) {
+		case taken:
 			return nil, true
-		}
-		if !p.full() {
-			return nil, false
+		case tooMany:
+			if p.pressed {
+				return nil, true
+			}
+		case forLibrary:
+			if !p.full() {
+				return nil, false
+			}
 		}
 		answer = r.fail(q, room, wire.RCodeServFail, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority})
 	}

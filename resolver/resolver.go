@@ -75,15 +75,19 @@ type Resolver struct {
 	counting sync.Mutex  // guards counters, not what they count
 	counters []*counters // of the handlers
 
-	readers int // of datagrams, for each address
+	readers  int           // of datagrams, for each address
+	fairWait time.Duration // for which nobody who waits is given up for others
 }
+
+// fairWait is what an upstream may well need.
+const fairWait = 100 * time.Millisecond
 
 // New makes a resolver.
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connectionLimit: connectionLimit(), readers: readers(o.Readers), asked: newQuestions(),
+		connectionLimit: connectionLimit(), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
 	r.Configure(o.Settings)
 	return r

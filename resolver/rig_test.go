@@ -34,10 +34,11 @@ type rigOptions struct {
 	ttl       TTLBounds
 	listen    string
 	dualStack bool
-	idle      bool // does not serve yet
-	queue     int  // length of the journal's queues
-	readers   int  // 0: one
-	still     bool // the journal's writer runs only when the rig is stopped
+	idle      bool          // does not serve yet
+	queue     int           // length of the journal's queues
+	readers   int           // 0: one
+	fairWait  time.Duration // 0: as usual
+	still     bool          // the journal's writer runs only when the rig is stopped
 }
 
 // rig is a whole resolver on loopback, made of the real parts.
@@ -89,6 +90,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20}),
 		Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), TTL: o.ttl, Logger: zap.NewNop(),
 	})
+	k.Resolver.fairWait = cmp.Or(o.fairWait, k.Resolver.fairWait)
 	k.listener, err = k.Listen(netip.MustParseAddrPort(cmp.Or(o.listen, "127.0.0.1:0")), o.dualStack)
 	check(t, err)
 	if !o.idle {

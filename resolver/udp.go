@@ -120,7 +120,9 @@ func (p *packetConn) take() (msg []byte, received time.Time, err error) {
 		p.prompt.ahead.forget()
 	}
 	msg, received, err = p.datagrams.take(&p.from)
-	if n, last := p.datagrams.batch(); err == nil && last == 0 && n >= aheadFrom {
+	n, last := p.datagrams.batch()
+	p.prompt.pressed = n == maxBatch && maxBatch > 1
+	if err == nil && last == 0 && n >= aheadFrom {
 		p.prompt.look(n, p.datagrams.datagram)
 	}
 	return msg, received, err

@@ -78,10 +78,16 @@ func newWaiters(p *prompt, d *datagrams) *waiters {
 }
 
 // take takes the query that the reader has just read as msg, unless it is for the
-// library. When too many wait, the oldest are given up for it.
-func (w *waiters) take(q *request, msg []byte) bool {
+// library. When too many wait, the oldest are given up for it, if they have waited
+// for as long as an upstream may well need; else it is too many itself, or what is
+// given up for it would be answered by now, and so would nothing be.
+func (w *waiters) take(q *request, msg []byte) fate {
 	if w == nil || !q.asks || len(msg) > maxKept {
-		return false
+		return forLibrary
+	}
+	if w.waiting >= w.places && q.received.Sub(w.oldest.asked.Started()) < w.resolver.fairWait {
+		w.prompt.count.shed.Add(1)
+		return tooMany
 	}
 	var buffer [cache.MaxKey]byte
 	key := q.appendKey(buffer[:0])
@@ -95,13 +101,14 @@ func (w *waiters) take(q *request, msg []byte) bool {
 	} else if x = w.begin(q, key); x == nil {
 		if shed { // the memory for the answer was used
 			w.handed = append(w.handed, w.keep(q, msg))
+			return taken
 		}
-		return shed
+		return forLibrary
 	}
 	w.await(1)
 	w.resolver.cache.Missed(key)
 	x.clients = append(x.clients, w.keep(q, msg))
-	return true
+	return taken
 }
 
 // begin asks an upstream; nil where that is for the library.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -96,7 +97,7 @@ func TestWaitersShedTheOldest(t *testing.T) {
 		names[i] = fmt.Sprintf("n%d.example.", i)
 	}
 	z, release := heldZone(t, names...)
-	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places})
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places, fairWait: 1})
 	const others = maxMisses / 2
 	k.misses.Add(others) // with the library: they take no places of a reader's clients
 	c := dialUDP(t, k)
@@ -118,6 +119,43 @@ func TestWaitersShedTheOldest(t *testing.T) {
 		}
 	}
 	k.misses.Add(-others)
+	if s := k.Stats(); s.Shed != 1 || s.Waiting != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Those that have not waited for long are not given up for others: else nobody would
+// be answered when more come than an upstream answers in time.
+func TestWaitersLetNobodyIn(t *testing.T) {
+	t.Parallel()
+	const places = minPlaces
+	names := make([]string, places)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d.example.", i)
+	}
+	z, release := heldZone(t, names...)
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places, fairWait: time.Hour, specs: specsOf(list(t, "stealers", trapList))})
+	c := dialUDP(t, k)
+	for i, name := range append(names, "late.example.", "bad.example.") {
+		query := queryOf(t, name, dns.TypeA)
+		wire.SetID(query, uint16(i))
+		if i == places {
+			eventually(t, "all before wait", func() bool { return k.Stats().Waiting == places })
+		}
+		send(t, c, query)
+	}
+	if reply := receive(t, c); wire.ID(reply) != places || wire.Flags(reply)&wire.RCodeMask != wire.RCodeServFail {
+		t.Errorf("%x, expected SERVFAIL to the query that came last", reply)
+	}
+	if reply := receive(t, c); wire.ID(reply) != places+1 || wire.Flags(reply)&wire.RCodeMask != 0 {
+		t.Errorf("%x, expected the sinkhole's answer", reply)
+	}
+	release()
+	for range places {
+		if reply := receive(t, c); wire.ID(reply) >= places || wire.Flags(reply)&wire.RCodeMask != 0 {
+			t.Errorf("%x, expected an answer to the queries before", reply)
+		}
+	}
 	if s := k.Stats(); s.Shed != 1 || s.Waiting != 0 {
 		t.Errorf("%+v", s)
 	}

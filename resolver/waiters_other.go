@@ -8,7 +8,7 @@ type waiters struct{}
 
 func newWaiters(*prompt, *datagrams) *waiters { return nil }
 
-func (w *waiters) take(*request, []byte) bool { return false }
+func (w *waiters) take(*request, []byte) fate { return forLibrary }
 
 func (w *waiters) next() ([]byte, *peer) { return nil, nil }
 

@@ -48,6 +48,7 @@ console: {listen: "127.0.0.1:$HTTP"}
 setLocal("$ADDR")
 setACL({"127.0.0.0/8"})
 setUDPMultipleMessagesVectorSize(64)
+setUDPSocketBufferSizes(4194304, 4194304)
 setMaxUDPOutstanding(65535)
 newServer({address="$UP", checkInterval=60, sockets=4})
 local names = newSuffixMatchNode()
@@ -315,10 +316,10 @@ func loadsOf(t *testing.T, listed, cached []string) map[string]workload {
 
 var loadNames = []string{"blocked", "cached", "mix", "miss"}
 
-// TestMeasuredPeers asks this server and others, one at a time, as fast as they
+// TestComparedPeers asks this server and others, one at a time, as fast as they
 // answer: the server on one processor, what asks and what is asked on another. Rounds
 // in turn, medians over them, and the least that the job takes in the same run.
-func TestMeasuredPeers(t *testing.T) {
+func TestComparedPeers(t *testing.T) {
 	if os.Getenv("SINKHOLE_MEASURE") == "" {
 		t.Skip("skipped: runs by `make peers` (SINKHOLE_MEASURE), alone on the machine")
 	}

@@ -98,15 +98,17 @@ type loadSocket struct {
 }
 
 // press asks as fast as answers come, for a time or, if it is not 0, a number of
-// queries. It is one thread that never sleeps.
-func press(t *testing.T, addr string, next workload, span time.Duration, count int) (p pressed) {
+// queries, at one address or, divided by commas, at several by turns. It is one thread
+// that never sleeps.
+func press(t *testing.T, addrs string, next workload, span time.Duration, count int) (p pressed) {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var sockets [loadSockets]loadSocket
 	begin := time.Now()
+	all := strings.Split(addrs, ",")
 	for i := range sockets {
-		sockets[i] = loadSocket{fd: dialRaw(t, addr), heard: begin}
+		sockets[i] = loadSocket{fd: dialRaw(t, all[i%len(all)]), heard: begin}
 		defer unix.Close(sockets[i].fd)
 	}
 	out, in := newLoadBatch(), newLoadBatch()
@@ -209,7 +211,7 @@ func processorTime(t *testing.T, pid int) time.Duration {
 func TestBareProcess(t *testing.T) {
 	words := strings.Fields(os.Getenv("SINKHOLE_BARE"))
 	if len(words) == 0 {
-		t.Skip("skipped: it is run by TestMeasuredPeers, as a process of its own")
+		t.Skip("skipped: it is run by TestComparedPeers, as a process of its own")
 	}
 	runtime.LockOSThread()
 	b := newBare(t, words[0])

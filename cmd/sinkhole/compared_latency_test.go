@@ -16,11 +16,11 @@ import (
 // latencies are of one server and what it was asked, round by round.
 type latencies map[string][]lag
 
-// TestMeasuredLatency asks this server and others at half of the highest rate that
+// TestComparedLatency asks this server and others at half of the highest rate that
 // the slower of this one and the best other sustains, all at the same rate, and times
 // each answer: also while a list reloads, and while the journal rotates. All servers
 // run all the time, and are asked in turn, so that the machine is the same to all.
-func TestMeasuredLatency(t *testing.T) {
+func TestComparedLatency(t *testing.T) {
 	if os.Getenv("SINKHOLE_MEASURE") == "" {
 		t.Skip("skipped: runs by `make peers` (SINKHOLE_MEASURE), alone on the machine")
 	}
