@@ -212,11 +212,11 @@ func startOn(t *testing.T, processors string, c contender, upstream string, name
 	if c.line != "" {
 		r.writeList(t, names)
 	}
-	switch {
-	case c.bare == "answer":
+	switch c.bare {
+	case "answer":
 		r.cmd = exec.Command("taskset", "-c", processors, os.Args[0], "-test.run=^TestBareProcess$")
 		r.cmd.Env = append(os.Environ(), "SINKHOLE_BARE="+r.addr)
-	case c.bare == "forward":
+	case "forward":
 		r.cmd = exec.Command("taskset", "-c", processors, os.Args[0], "-test.run=^TestBareProcess$")
 		r.cmd.Env = append(os.Environ(), "SINKHOLE_BARE="+r.addr+" "+upstream)
 	default:
