@@ -341,7 +341,6 @@ func badFiles() map[string][]string {
 			`15:14: upstream.bootstrap: finding upstream servers by name is not built yet in this version; leave it at []`,
 			`16:10: upstream.zones: forwarding by zone is not built yet in this version; leave it at {}`,
 			`17:11: upstream.rebind: protection against rebinding is not built yet in this version; leave it at allow`,
-			`19:16: cache.serve_stale: serving stale answers is not built yet in this version; leave it at 0s`,
 			`20:13: cache.prefetch: prefetching is not built yet in this version; leave it at false`,
 			`22:11: local.bypass: answering for browsers' bypass names is not built yet in this version; leave it at []`,
 			`24:9: sinkhole.ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,

@@ -40,6 +40,7 @@ func Default() *Config {
 			Memory:      64 * mebibyte,
 			MaxTTL:      24 * time.Hour,
 			NegativeTTL: 15 * time.Minute,
+			ServeStale:  24 * time.Hour,
 		},
 		Sinkhole: Sinkhole{
 			Action:  ActionSinkhole,

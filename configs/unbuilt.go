@@ -40,7 +40,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "upstream.zones", part: "forwarding by zone is"},
 		{key: "upstream.rebind", part: "protection against rebinding is"},
 
-		{key: "cache.serve_stale", part: "serving stale answers is"},
 		{key: "cache.prefetch", part: "prefetching is"},
 		{key: "local.bypass", part: "answering for browsers' bypass names is"},
 

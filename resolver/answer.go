@@ -17,10 +17,17 @@ func (r *Resolver) cached(q *request, e *cache.Entry, dst []byte) []byte {
 		return r.fail(q, dst, wire.RCodeServFail, wire.EDE{})
 	}
 	dst = q.AppendReply(dst, e.Packed)
-	wire.Age(dst, e.TTLs, uint32(max(0, q.received.UnixNano()-e.Stored)/int64(time.Second)), 0)
+	var ede wire.EDE
+	if q.stale {
+		r.count.stale.Add(1)
+		wire.Clamp(dst, e.TTLs, staleTTL, staleTTL)
+		ede.Code = staleCode(rcode)
+	} else {
+		wire.Age(dst, e.TTLs, uint32(max(0, q.received.UnixNano()-e.Stored)/int64(time.Second)), 0)
+	}
 	var n counts
 	n.answers, n.authorities, n.additionals = wire.Counts(e.Packed)
-	return r.finish(q, dst, n, rcode, wire.EDE{})
+	return r.finish(q, dst, n, rcode, ede)
 }
 
 // fail appends an answer without records. Its extended DNS error goes only to

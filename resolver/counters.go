@@ -24,8 +24,11 @@ type counters struct {
 	panics    atomic.Uint64
 	malformed atomic.Uint64
 	crowded   atomic.Uint64
-	hits      atomic.Uint64 // look-ups of the cache that it does not count
-	waiting   atomic.Int64  // clients of a reader that wait for upstreams now
+	stale     atomic.Uint64
+	// failedBefore counts queries that nobody was asked for, since that failed lately.
+	failedBefore atomic.Uint64
+	hits         atomic.Uint64 // look-ups of the cache that it does not count
+	waiting      atomic.Int64  // clients of a reader that wait for upstreams now
 }
 
 func (c *counters) answer(msg []byte) { c.rcodes[wire.Flags(msg)&wire.RCodeMask].Add(1) }
@@ -45,8 +48,12 @@ type Stats struct {
 	Panics    uint64            // faults in the server
 	Malformed uint64            // messages that are no DNS
 	Crowded   uint64            // TCP connections closed since too many were open
-	CacheHits uint64            // look-ups answered from the cache, beside those that it counts itself
-	Waiting   int64             // queries that wait for an upstream now
+	Stale     uint64            // answers given although they had expired
+	// FailedBefore counts queries for what could not be found out a moment before:
+	// nobody was asked again.
+	FailedBefore uint64
+	CacheHits    uint64 // look-ups answered from the cache, beside those that it counts itself
+	Waiting      int64  // queries that wait for an upstream now
 }
 
 // newCounters returns counters that Stats counts in.
@@ -78,6 +85,7 @@ func (c *counters) addTo(s *Stats) {
 		{&s.Refused, &c.refused}, {&s.Ignored, &c.ignored}, {&s.Dropped, &c.dropped}, {&s.Truncated, &c.truncated},
 		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
 		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.CacheHits, &c.hits},
+		{&s.Stale, &c.stale}, {&s.FailedBefore, &c.failedBefore},
 	} {
 		*part.sum += part.n.Load()
 	}

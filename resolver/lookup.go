@@ -28,18 +28,29 @@ const upstreamSize = 1232
 func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
 	var buffer [cache.MaxKey]byte // on the stack: nothing may keep it
 	key := q.appendKey(buffer[:0])
+	now := q.received.UnixNano()
 	if f := q.fetched; f != nil && f.key == string(key) {
-		return f.entry, f.failure
+		return r.orStale(q, key, f.entry, f.failure)
 	}
 	if q.atOnce {
-		e := q.seen.cached(r.cache, key, q.received.UnixNano())
-		q.waits, q.asks, q.hit = e == nil, e == nil, e != nil
+		if e := q.seen.cached(r.cache, key, now); e != nil {
+			q.hit = true
+			return e, wire.EDE{}
+		}
+		if f := r.failure(key, now); f != nil {
+			return r.failedBefore(q, key, f)
+		}
+		q.waits, q.asks = true, true
+		return nil, wire.EDE{}
+	}
+	if e := r.cache.Get(key, now); e != nil {
 		return e, wire.EDE{}
 	}
-	if e := r.cache.Get(key, q.received.UnixNano()); e != nil {
-		return e, wire.EDE{}
+	if f := r.failure(key, now); f != nil {
+		return r.failedBefore(q, key, f)
 	}
-	return r.ask(q, string(key))
+	e, failure := r.ask(q, string(key))
+	return r.orStale(q, key, e, failure)
 }
 
 // ask waits for an upstream's answer; identical questions share one exchange.
@@ -49,6 +60,9 @@ func (r *Resolver) ask(q *request, key string) (*cache.Entry, wire.EDE) {
 		r.count.shed.Add(1)
 		return nil, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}
 	}
+	if e := r.cache.Stale([]byte(key), q.received.UnixNano()); e != nil {
+		return r.askNoLonger(q, key, e)
+	}
 	first := false
 	shared, err, _ := r.pending.Do(key, func() (any, error) {
 		first = true
@@ -57,6 +71,10 @@ func (r *Resolver) ask(q *request, key string) (*cache.Entry, wire.EDE) {
 	if !first {
 		r.count.coalesced.Add(1)
 	}
+	return settled(shared, err)
+}
+
+func settled(shared any, err error) (*cache.Entry, wire.EDE) {
 	if err != nil {
 		return nil, wire.EDE{Code: failureCode(err)}
 	}
@@ -77,6 +95,7 @@ func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
 	reply, err := r.forward(context.Background(), query)
 	if err != nil {
 		r.count.failed.Add(1)
+		r.noteFailure(key, &cache.Entry{Failure: failureCode(err)})
 		return nil, err
 	}
 	return r.keep(reply.Msg, query, key, reply.Server)
@@ -97,9 +116,12 @@ func (r *Resolver) keep(msg, query []byte, key string, server netip.AddrPort) (*
 		r.log.Debug("upstream reply unusable", zap.Stringer("server", server), zap.Error(err))
 		return nil, err
 	}
-	if lifetime > 0 {
+	switch {
+	case lifetime > 0:
 		e.Expires = e.Stored + int64(lifetime)
 		r.cache.Put(e)
+	case e.RCode == wire.RCodeServFail:
+		r.noteFailure(key, e)
 	}
 	return e, nil
 }

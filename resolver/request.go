@@ -31,6 +31,7 @@ type arrival struct {
 	// upstream, and asks too where an upstream is to be asked this very question. hit
 	// tells that the cache had the answer, which is left to whoever answers to count.
 	atOnce, waits, asks, hit bool
+	stale                    bool     // what lookup gave was true lately, and nobody can tell whether it is
 	fetched                  *fetched // what an upstream said meanwhile; nil: nobody was asked
 }
 

@@ -37,6 +37,7 @@ type rigOptions struct {
 	idle      bool          // does not serve yet
 	queue     int           // length of the journal's queues
 	readers   int           // 0: one
+	stale     time.Duration // how long after its end an answer may be given
 	fairWait  time.Duration // 0: as usual
 	still     bool          // the journal's writer runs only when the rig is stopped
 }
@@ -87,7 +88,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		o.ttl = TTLBounds{Max: 24 * time.Hour, Negative: 15 * time.Minute}
 	}
 	k.Resolver = New(Options{
-		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20}),
+		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20, Stale: o.stale}),
 		Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), TTL: o.ttl, Logger: zap.NewNop(),
 	})
 	k.Resolver.fairWait = cmp.Or(o.fairWait, k.Resolver.fairWait)

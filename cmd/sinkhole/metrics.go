@@ -39,17 +39,17 @@ type collector struct {
 }
 
 type descriptions struct {
-	build, ready                                                             *prometheus.Desc
-	queries, responses, refused, ignored, dropped, truncated                 *prometheus.Desc
-	coalesced, shed, failed, unsent, panics, malformed, crowded, waiting     *prometheus.Desc
-	kernelDrops                                                              *prometheus.Desc
-	indicators, serial, memory, updateTook                                   *prometheus.Desc
-	notifies                                                                 *prometheus.Desc
-	lists                                                                    listDescriptions
-	verdicts, journaled, queued, lost, lines, segments, bytes, removed       *prometheus.Desc
-	journalErrors                                                            *prometheus.Desc
-	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed *prometheus.Desc
-	exchanges, discarded, healthy, rtt                                       *prometheus.Desc
+	build, ready                                                                              *prometheus.Desc
+	queries, responses, refused, ignored, dropped, truncated                                  *prometheus.Desc
+	stale, failedBefore, coalesced, shed, failed, unsent, panics, malformed, crowded, waiting *prometheus.Desc
+	kernelDrops                                                                               *prometheus.Desc
+	indicators, serial, memory, updateTook                                                    *prometheus.Desc
+	notifies                                                                                  *prometheus.Desc
+	lists                                                                                     listDescriptions
+	verdicts, journaled, queued, lost, lines, segments, bytes, removed                        *prometheus.Desc
+	journalErrors                                                                             *prometheus.Desc
+	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
+	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 }
 
 func newCollector(s *server) *collector {
@@ -57,37 +57,39 @@ func newCollector(s *server) *collector {
 		return prometheus.NewDesc("sinkhole_"+name, help, labels, nil)
 	}
 	return &collector{s: s, desc: descriptions{
-		build:       d("build_info", "Version of the program, always 1.", "version", "go_version"),
-		ready:       d("ready", "1 when /readyz says so."),
-		queries:     d("queries_total", "Queries of clients that may ask.", "transport"),
-		responses:   d("responses_total", "Answers by response code.", "rcode"),
-		refused:     d("clients_refused_total", "Queries of clients outside clients.allow, answered REFUSED."),
-		ignored:     d("clients_ignored_total", "Queries of clients outside clients.allow, not answered."),
-		dropped:     d("queries_dropped_total", "Queries not answered by policy (action drop)."),
-		truncated:   d("responses_truncated_total", "Answers cut down to TC since the client could not take them."),
-		coalesced:   d("queries_coalesced_total", "Queries that shared the upstream exchange of an identical one."),
-		shed:        d("queries_shed_total", "Queries answered SERVFAIL since too many waited for upstreams."),
-		failed:      d("upstream_failures_total", "Questions to which no upstream gave a usable reply."),
-		unsent:      d("responses_unsent_total", "Answers that the socket did not take."),
-		panics:      d("faults_total", "Queries answered SERVFAIL after a fault in the program."),
-		malformed:   d("queries_malformed_total", "Messages that are no DNS query."),
-		crowded:     d("tcp_connections_refused_total", "TCP connections closed since too many were open."),
-		waiting:     d("queries_waiting", "Queries that wait for an upstream now."),
-		kernelDrops: d("udp_kernel_drops_total", "Datagrams that the kernel dropped since the socket's buffer was full.", "listener"),
-		indicators:  d("policy_indicators", "Indicators in force, allow entries included."),
-		serial:      d("policy_serial", "Number of the policy in force, one more with each update."),
-		memory:      d("policy_memory_bytes", "Memory of the policy in force."),
-		updateTook:  d("list_update_duration_seconds", "How long the latest update of the lists took."),
-		notifies:    d("list_notifies_total", "NOTIFY messages about zones that are lists, by what became of them.", "outcome"),
-		lists:       newListDescriptions(d),
-		verdicts:    d("hits_verdicts_total", "Hits: verdicts_total = journaled_total + queued + lost_total, always."),
-		journaled:   d("hits_journaled_total", "Hits in lines written to the journal."),
-		queued:      d("hits_queued", "Hits that wait to be written."),
-		lost:        d("hits_lost_total", "Hits that could not be kept.", "reason"),
-		lines:       d("hits_lines_total", "Lines written to the journal for hits.", "kind"),
-		segments:    d("hits_journal_segments", "Segments of the journal on disk."),
-		bytes:       d("hits_journal_bytes", "Size of the journal on disk."),
-		removed:     d("hits_journal_removed_bytes_total", "Octets of segments removed by hits.journal.keep and keep_size."),
+		build:        d("build_info", "Version of the program, always 1.", "version", "go_version"),
+		ready:        d("ready", "1 when /readyz says so."),
+		queries:      d("queries_total", "Queries of clients that may ask.", "transport"),
+		responses:    d("responses_total", "Answers by response code.", "rcode"),
+		refused:      d("clients_refused_total", "Queries of clients outside clients.allow, answered REFUSED."),
+		ignored:      d("clients_ignored_total", "Queries of clients outside clients.allow, not answered."),
+		dropped:      d("queries_dropped_total", "Queries not answered by policy (action drop)."),
+		truncated:    d("responses_truncated_total", "Answers cut down to TC since the client could not take them."),
+		coalesced:    d("queries_coalesced_total", "Queries that shared the upstream exchange of an identical one."),
+		stale:        d("stale_answers_total", "Answers given although they had expired, since no upstream gave a fresh one (RFC 8767)."),
+		failedBefore: d("failures_remembered_total", "Queries for what could not be found out a moment before: no upstream was asked again (RFC 9520)."),
+		shed:         d("queries_shed_total", "Queries answered SERVFAIL since too many waited for upstreams."),
+		failed:       d("upstream_failures_total", "Questions to which no upstream gave a usable reply."),
+		unsent:       d("responses_unsent_total", "Answers that the socket did not take."),
+		panics:       d("faults_total", "Queries answered SERVFAIL after a fault in the program."),
+		malformed:    d("queries_malformed_total", "Messages that are no DNS query."),
+		crowded:      d("tcp_connections_refused_total", "TCP connections closed since too many were open."),
+		waiting:      d("queries_waiting", "Queries that wait for an upstream now."),
+		kernelDrops:  d("udp_kernel_drops_total", "Datagrams that the kernel dropped since the socket's buffer was full.", "listener"),
+		indicators:   d("policy_indicators", "Indicators in force, allow entries included."),
+		serial:       d("policy_serial", "Number of the policy in force, one more with each update."),
+		memory:       d("policy_memory_bytes", "Memory of the policy in force."),
+		updateTook:   d("list_update_duration_seconds", "How long the latest update of the lists took."),
+		notifies:     d("list_notifies_total", "NOTIFY messages about zones that are lists, by what became of them.", "outcome"),
+		lists:        newListDescriptions(d),
+		verdicts:     d("hits_verdicts_total", "Hits: verdicts_total = journaled_total + queued + lost_total, always."),
+		journaled:    d("hits_journaled_total", "Hits in lines written to the journal."),
+		queued:       d("hits_queued", "Hits that wait to be written."),
+		lost:         d("hits_lost_total", "Hits that could not be kept.", "reason"),
+		lines:        d("hits_lines_total", "Lines written to the journal for hits.", "kind"),
+		segments:     d("hits_journal_segments", "Segments of the journal on disk."),
+		bytes:        d("hits_journal_bytes", "Size of the journal on disk."),
+		removed:      d("hits_journal_removed_bytes_total", "Octets of segments removed by hits.journal.keep and keep_size."),
 
 		journalErrors: d("hits_journal_errors_total", "Failed operations on the journal's files.", "operation"),
 		cacheHits:     d("cache_hits_total", "Look-ups answered from the cache."),
@@ -138,6 +140,8 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.counter(c.desc.ignored, s.Ignored)
 	m.counter(c.desc.dropped, s.Dropped)
 	m.counter(c.desc.truncated, s.Truncated)
+	m.counter(c.desc.stale, s.Stale)
+	m.counter(c.desc.failedBefore, s.FailedBefore)
 	m.counter(c.desc.coalesced, s.Coalesced)
 	m.counter(c.desc.shed, s.Shed)
 	m.counter(c.desc.failed, s.Failed)

@@ -69,7 +69,7 @@ func (s *server) open(c *configs.Config) (err error) {
 	if s.journal, err = hits.Open(s.journalOptions(c)); err != nil {
 		return err
 	}
-	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory})
+	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	if s.forwarder, err = upstream.New(upstream.Options{
 		Servers: serverNames(c.Upstream.Servers), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
 	}); err != nil {

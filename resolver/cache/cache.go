@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"runtime"
+	"time"
 )
 
 const (
@@ -23,6 +24,8 @@ type Options struct {
 	// Memory is the bound on what all entries together cost in the heap, in
 	// bytes. With 0 or less nothing is kept.
 	Memory int64
+	// Stale is for how long after its end an entry is still kept, for [Cache.Stale].
+	Stale time.Duration
 	// Shards is the number of independently locked parts, rounded up to a power
 	// of two; 0 picks one for this machine and Memory.
 	Shards int
@@ -42,7 +45,7 @@ func New(o Options) *Cache {
 	n := shardCount(o)
 	c := &Cache{seed: maphash.MakeSeed(), mask: uint64(n - 1), shards: make([]shard, n)}
 	for i := range c.shards {
-		c.shards[i].init(max(o.Memory, 0) / int64(n))
+		c.shards[i].init(max(o.Memory, 0)/int64(n), int64(max(o.Stale, 0)))
 	}
 	return c
 }
@@ -71,6 +74,14 @@ func (c *Cache) Get(key []byte, now int64) *Entry {
 func (c *Cache) TryGet(key []byte, now int64) *Entry {
 	h := maphash.Bytes(c.seed, key)
 	return c.shards[h&c.mask].tryGet(h, key, now)
+}
+
+// Stale returns the entry of key also where it has expired at now, but by no more than
+// Options.Stale; nil where there is none. It is shared, as that of Get is. It is no
+// look-up: nothing is counted.
+func (c *Cache) Stale(key []byte, now int64) *Entry {
+	h := maphash.Bytes(c.seed, key)
+	return c.shards[h&c.mask].old(h, key, now)
 }
 
 // Put keeps a copy of e, in memory of its own, in place of what its key had: the

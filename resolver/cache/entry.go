@@ -22,7 +22,10 @@ type Entry struct {
 	// RCode is the full response code; Packed has its lower four bits.
 	RCode uint16
 	// few is the memory of TTLs where they are not many, as for most entries.
-	few [8]uint16
+	few [7]uint16
+	// Failure, of an entry that FailureKey made the key of, is the extended DNS error
+	// (RFC 8914) for clients; Packed is then empty, or the server's own failure.
+	Failure uint16
 	// turn is that of the shard in which it was last brought to the list's front.
 	turn atomic.Uint32
 	// Stored is when the answer came, Expires from when on it is not to be given
@@ -58,6 +61,17 @@ func AppendKey(dst []byte, qname []byte, qtype, qclass uint16, do, cd bool) []by
 	dst = binary.BigEndian.AppendUint16(dst, qtype)
 	dst = binary.BigEndian.AppendUint16(dst, qclass)
 	return append(dst, flags)
+}
+
+// failureFlag marks the key of a failure; no query has it.
+const failureFlag = 0x80
+
+// FailureKey appends, to an empty dst, the key under which the failure to find out
+// what key asks for is kept.
+func FailureKey(dst, key []byte) []byte {
+	dst = append(dst, key...)
+	dst[len(dst)-1] |= failureFlag
+	return dst
 }
 
 const (
@@ -96,7 +110,7 @@ func (e *Entry) clone() (kept *Entry, cost int64) {
 	kept = &Entry{
 		Key: part(e.Key), Packed: part(e.Packed), Names: part(e.Names), NameKinds: part(e.NameKinds),
 		Addrs:       append(slices.Grow([]netip.Addr(nil), len(e.Addrs)), e.Addrs...),
-		QuestionEnd: e.QuestionEnd, RCode: e.RCode, Stored: e.Stored, Expires: e.Expires,
+		QuestionEnd: e.QuestionEnd, RCode: e.RCode, Failure: e.Failure, Stored: e.Stored, Expires: e.Expires,
 	}
 	kept.Clean.Store(e.Clean.Load())
 	cost = entrySize + listElementSize + mapSlotSize + int64(cap(octets)) + int64(cap(kept.Addrs))*addrSize

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"sinkhole/resolver/cache"
 )
@@ -60,6 +61,35 @@ func TestTryGetIsUse(t *testing.T) {
 	}
 	if c.TryGet(binary.BigEndian.AppendUint64(nil, 1), second) != nil {
 		t.Error("what nobody asked for is still there")
+	}
+}
+
+// What has expired is found by Stale alone, for as long as it was agreed; a failure and
+// an answer of one question do not take each other's place.
+func TestStale(t *testing.T) {
+	c := cache.New(cache.Options{Memory: 1 << 20, Stale: 10 * time.Second})
+	e := entry("a", 100, 5*second)
+	c.Put(e)
+	failed := entry("a", 0, 5*second)
+	failed.Key, failed.Packed, failed.Failure = cache.FailureKey(nil, e.Key), nil, 22
+	c.Put(failed)
+	for at, want := range map[int64]bool{1: true, 4: true, 5: true, 14: true, 15: false} {
+		now := at * second
+		if got := c.Stale(e.Key, now); (got != nil) != want || got != nil && len(got.Packed) != 100 {
+			t.Errorf("after %d s: %v", at, got)
+		}
+		if got := c.TryGet(e.Key, now); (got != nil) != (at < 5) {
+			t.Errorf("after %d s TryGet gives %v", at, got)
+		}
+		if got := c.TryGet(failed.Key, now); (got != nil) != (at < 5) || got != nil && got.Failure != 22 {
+			t.Errorf("after %d s, the failure: %v", at, got)
+		}
+	}
+	if c.Get(e.Key, 14*second) != nil || c.Stale(e.Key, 14*second) == nil {
+		t.Error("a look-up dropped what may still be given")
+	}
+	if c.Get(e.Key, 15*second) != nil || c.Stats().Entries != 1 {
+		t.Errorf("%+v: expected that the answer is dropped, since it is too old", c.Stats())
 	}
 }
 

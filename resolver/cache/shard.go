@@ -25,6 +25,7 @@ type shard struct {
 
 	limit      int64
 	entryLimit int64
+	stale      int64 // nanoseconds for which an entry is kept after its end
 
 	_ [64]byte // the next shard is on another cache line
 }
@@ -50,7 +51,8 @@ func (s *shard) touch(h uint64, e *Entry) {
 	}
 }
 
-func (s *shard) init(limit int64) {
+func (s *shard) init(limit, stale int64) {
+	s.stale = stale
 	s.near = newNear(limit)
 	s.limit = limit - int64(len(s.near))*nearLineSize
 	s.entryLimit = limit / fairShare
@@ -76,8 +78,10 @@ func (s *shard) get(h uint64, key []byte, now int64) *Entry {
 	}
 	if at.entry.Expires <= now {
 		s.stats.Expired++
-		s.lru.Remove(h)
-		s.forget(h, at)
+		if at.entry.Expires+s.stale <= now {
+			s.lru.Remove(h)
+			s.forget(h, at)
+		}
 		return nil
 	}
 	s.touch(h, at.entry)
@@ -101,6 +105,18 @@ func (s *shard) tryGet(h uint64, key []byte, now int64) *Entry {
 	if e == nil {
 		s.near.put(h, at.entry)
 	}
+	return at.entry
+}
+
+// old is get for an entry that may have expired.
+func (s *shard) old(h uint64, key []byte, now int64) *Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.lru.Peek(h)
+	if !ok || at.entry.Expires+s.stale <= now || !bytes.Equal(at.entry.Key, key) {
+		return nil
+	}
+	s.touch(h, at.entry)
 	return at.entry
 }
 
