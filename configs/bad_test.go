@@ -342,7 +342,6 @@ func badFiles() map[string][]string {
 			`16:10: upstream.zones: forwarding by zone is not built yet in this version; leave it at {}`,
 			`17:11: upstream.rebind: protection against rebinding is not built yet in this version; leave it at allow`,
 			`20:13: cache.prefetch: prefetching is not built yet in this version; leave it at false`,
-			`22:11: local.bypass: answering for browsers' bypass names is not built yet in this version; leave it at []`,
 			`24:9: sinkhole.ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 			`26:36: lists[0].ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 			`27:13: allow_file: allowing from the console is not built yet in this version; leave it at ""`,

@@ -41,7 +41,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "upstream.rebind", part: "protection against rebinding is"},
 
 		{key: "cache.prefetch", part: "prefetching is"},
-		{key: "local.bypass", part: "answering for browsers' bypass names is"},
 
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},

@@ -118,6 +118,10 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	if enforced(q, &v) {
 		return r.enforce(q, s, p, &v, dst)
 	}
+	if answer := r.unforwarded(q, s, dst); answer != nil {
+		r.observe(q, p, &v, answer)
+		return answer
+	}
 	if answer := r.unresolved(q, dst); answer != nil {
 		r.observe(q, p, &v, answer)
 		return answer

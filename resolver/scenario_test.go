@@ -160,6 +160,8 @@ func (s *scenario) set(words []string) (err error) {
 		}
 	case "clients.refuse":
 		o.settings.DropOthers = value == "drop"
+	case "local.bypass":
+		o.settings.Nonexistent = words[1:]
 	case "cache.min_ttl":
 		o.ttl.Min, err = time.ParseDuration(value)
 	case "cache.max_ttl":

@@ -16,6 +16,9 @@ type Settings struct {
 	IPv4, IPv6  blocklist.Sink // sinkhole addresses; SinkInherit is not valid here
 	SinkholeTTL time.Duration
 	Explain     Explain
+	// Nonexistent are names that are answered NXDOMAIN with all below them, beside
+	// those that always are: browsers and phones then go on asking here.
+	Nonexistent []string
 }
 
 // Explain is how much the extended DNS errors of policy answers tell a client.
@@ -32,11 +35,12 @@ const (
 type settings struct {
 	Settings
 	allow *bart.Lite
+	local []localName
 	ttl   uint32 // seconds
 }
 
 func compileSettings(s Settings) *settings {
-	c := &settings{Settings: s, allow: &bart.Lite{}, ttl: uint32(s.SinkholeTTL / time.Second)}
+	c := &settings{Settings: s, allow: &bart.Lite{}, local: localNames(s.Nonexistent), ttl: uint32(s.SinkholeTTL / time.Second)}
 	for _, prefix := range s.Allow {
 		c.allow.Insert(prefix.Masked())
 	}

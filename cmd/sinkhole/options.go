@@ -93,7 +93,22 @@ func settings(c *configs.Config) resolver.Settings {
 	return resolver.Settings{
 		Allow: c.Clients.Allow, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
 		IPv4: sink(c.Sinkhole.IPv4), IPv6: sink(c.Sinkhole.IPv6), SinkholeTTL: c.Sinkhole.TTL, Explain: explainLevel(c.Sinkhole.Explain),
+		Nonexistent: bypassNames(c.Local.Bypass),
 	}
+}
+
+// bypassNames are the names of sets: Firefox's canary, and the hosts of iCloud
+// Private Relay.
+func bypassNames(sets []configs.Bypass) (names []string) {
+	for _, set := range sets {
+		switch set {
+		case configs.BypassDoHCanary:
+			names = append(names, "use-application-dns.net.")
+		case configs.BypassPrivateRelay:
+			names = append(names, "mask.icloud.com.", "mask-h2.icloud.com.")
+		}
+	}
+	return names
 }
 
 func explainLevel(e configs.Explain) resolver.Explain {
