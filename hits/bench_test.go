@@ -10,7 +10,7 @@ import (
 // again beside the clock.
 func BenchmarkRecord(b *testing.B) {
 	const length = 8192
-	q := newQueue(length, newTestBell(b))
+	q := newQueue(length, newBell())
 	h := testHit(nil)
 	b.ReportAllocs()
 	for recorded := 0; b.Loop(); recorded++ {

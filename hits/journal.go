@@ -114,14 +114,9 @@ func Open(opts Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	bell, err := newBell()
-	if err != nil {
-		lock.release()
-		return nil, err
-	}
 	j := &Journal{
 		opts: opts, log: opts.Logger, lock: lock,
-		bell: bell, stop: make(chan struct{}), done: make(chan struct{}),
+		bell: newBell(), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	j.queues.Store(new([]*Queue))
 	w, err := j.newWriter()

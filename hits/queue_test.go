@@ -5,20 +5,12 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-func newTestBell(t testing.TB) *bell {
-	t.Helper()
-	b, err := newBell()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 func TestQueueKeepsOrderAndCountsWhatDoesNotFit(t *testing.T) {
-	q := newQueue(5, newTestBell(t))
+	q := newQueue(5, newBell())
 	for i := range 10 {
 		q.Record(testHit(func(h *Hit) { h.ID = uint16(i) }))
 	}
@@ -38,7 +30,7 @@ func TestQueueKeepsOrderAndCountsWhatDoesNotFit(t *testing.T) {
 }
 
 func TestQueueRecordCopies(t *testing.T) {
-	q := newQueue(2, newTestBell(t))
+	q := newQueue(2, newBell())
 	h := testHit(nil)
 	q.Record(h)
 	h.ID, h.QName[1] = 1, 'z'
@@ -85,7 +77,7 @@ func TestHitIsCopiedWhole(t *testing.T) {
 }
 
 func TestQueueForgetsWhatWasReleased(t *testing.T) {
-	q := newQueue(2, newTestBell(t))
+	q := newQueue(2, newBell())
 	q.Record(testHit(func(h *Hit) { h.Value, h.Chain = []byte{0}, []byte{0} }))
 	s := q.peek()
 	q.release()
@@ -96,7 +88,7 @@ func TestQueueForgetsWhatWasReleased(t *testing.T) {
 
 func TestQueueCountsEveryHitOfManyProducers(t *testing.T) {
 	const producers, each = 8, 20_000
-	q := newQueue(256, newTestBell(t))
+	q := newQueue(256, newBell())
 	seen := make([]int, producers)
 	var got uint64
 	done := make(chan struct{})
@@ -146,28 +138,25 @@ func TestQueueCountsEveryHitOfManyProducers(t *testing.T) {
 }
 
 func TestBellWakesASleeperOnce(t *testing.T) {
-	b := newTestBell(t)
-	rang := func() bool {
-		begin := time.Now()
-		const long = time.Minute
-		patience := long
-		if !b.asleep.Load() {
-			patience = 20 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		b := newBell()
+		rang := func() bool {
+			begin := time.Now()
+			b.wait(time.Second)
+			return time.Since(begin) < time.Second
 		}
-		b.wait(patience)
-		return time.Since(begin) < patience
-	}
-	if b.wake(); rang() {
-		t.Error("rang while the writer was awake")
-	}
-	b.asleep.Store(true)
-	for range 3 {
-		b.wake()
-	}
-	if !rang() {
-		t.Error("did not ring")
-	}
-	if rang() {
-		t.Error("rang twice")
-	}
+		if b.wake(); rang() {
+			t.Error("rang while the writer was awake")
+		}
+		b.asleep.Store(true)
+		for range 3 {
+			b.wake()
+		}
+		if !rang() {
+			t.Error("did not ring")
+		}
+		if rang() {
+			t.Error("rang twice")
+		}
+	})
 }

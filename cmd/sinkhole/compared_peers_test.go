@@ -323,12 +323,12 @@ func TestComparedPeers(t *testing.T) {
 	if os.Getenv("SINKHOLE_MEASURE") == "" {
 		t.Skip("skipped: runs by `make peers` (SINKHOLE_MEASURE), alone on the machine")
 	}
-	const span = 3 * time.Second
+	const span = 2 * time.Second
 	rounds := measuredRounds(t, 3)
 	pin(t, os.Getpid(), 1)
 	upstream := startBareUpstream(t)
 	all := available(t)
-	for _, size := range []int{200_000, 1_000_000} {
+	for _, size := range measuredSizes(t) {
 		names, cached := listedNames(size), numbered(50_000, "www%d.clean.example")
 		costs := map[string]map[string][]float64{} // by server and load: us a query
 		add := func(server, what string, value float64) {
@@ -389,6 +389,19 @@ func judgeCosts(t *testing.T, costs map[string]map[string][]float64) {
 			}
 		}
 	}
+}
+
+// measuredSizes are the lengths of lists: SINKHOLE_SIZES, divided by commas.
+func measuredSizes(t *testing.T) (all []int) {
+	t.Helper()
+	for _, text := range strings.Split(cmp.Or(os.Getenv("SINKHOLE_SIZES"), "200000,1000000"), ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 100_000 {
+			t.Fatalf("SINKHOLE_SIZES has %q, expected a number of at least 100000", text)
+		}
+		all = append(all, n)
+	}
+	return all
 }
 
 func measuredRounds(t *testing.T, usual int) int {
