@@ -54,7 +54,7 @@ const (
 	defaultSyncEvery   = time.Second
 	defaultMergeAbove  = 10_000
 	defaultQueueLength = 16_384
-	minQueueLength     = 2048
+	minQueueLength     = 4096
 )
 
 func (o *Options) setDefaults() {

@@ -66,6 +66,35 @@ type clientGroups struct {
 	number uint32 // the client's in its window
 	keys   int    // groups by indicator
 	all    *group // the hits that have none of those; nil: every one has
+	// full knows the keys of a client that gets no more of them: most of its further
+	// hits have none, and are told so without a look into a large map. nil: not full.
+	full *keyFilter
+}
+
+// keyFilter has a bit set for each key, and so for one of sixteen others.
+type keyFilter [256]uint64
+
+func (k *mergeKey) bit() uint64 {
+	const mixer = 0x9e3779b97f4a7c15
+	return (k.rule ^ uint64(k.qtype)<<40 ^ uint64(k.verdict)<<56) * mixer >> (64 - 14)
+}
+
+func (f *keyFilter) add(k *mergeKey) { f[k.bit()>>6] |= 1 << (k.bit() & 63) }
+
+// excludes tells that a key is none of those.
+func (f *keyFilter) excludes(k *mergeKey) bool {
+	return f != nil && f[k.bit()>>6]>>(k.bit()&63)&1 == 0
+}
+
+// filled makes the filter of a client that has all the keys that it may have.
+func (t *tables) filled(c *clientGroups) *keyFilter {
+	f := new(keyFilter)
+	for k := range t.byKey {
+		if k.client == c.number {
+			f.add(&k)
+		}
+	}
+	return f
 }
 
 func newTables() *tables {
@@ -279,8 +308,10 @@ func (w *window) group(h *Hit, m *merger) *group {
 		rule: deciding.rule, client: c.number, qtype: h.QType,
 		verdict: w.judges.verdict(judgement{policy: deciding.policy, action: h.Action}),
 	}
-	if g := w.byKey[key]; g != nil {
-		return g
+	if !c.full.excludes(&key) {
+		if g := w.byKey[key]; g != nil {
+			return g
+		}
 	}
 	switch {
 	case len(w.byKey) < m.maxKeys && c.keys < m.maxClientKeys:
@@ -288,6 +319,9 @@ func (w *window) group(h *Hit, m *merger) *group {
 		g := newGroup(MergedIndicator, h, w.judges)
 		w.byKey[key] = g
 		w.groups = append(w.groups, g)
+		if c.keys == m.maxClientKeys {
+			c.full = w.filled(c)
+		}
 		return g
 	case c.all == nil && w.merged == m.maxClients:
 		w.forget(c)

@@ -220,11 +220,14 @@ func (w *writer) take(h *Hit, now time.Time, crowded bool) {
 	if h.Time.IsZero() {
 		h.Time = now
 	}
-	admit := (*merger).admit
+	admission := admitLost
 	if crowded {
-		admit = (*merger).admitCrowded
+		admission = w.merge.admitCrowded(h, now)
 	}
-	switch admit(w.merge, h, now) {
+	if admission == admitLost {
+		admission = w.merge.admit(h, now)
+	}
+	switch admission {
 	case admitSingle:
 		if w.out.full() {
 			w.j.count.lostWrite.Add(1)

@@ -20,7 +20,8 @@ type given struct {
 
 // enforce appends the answer that the policy decided on and records the hit.
 func (r *Resolver) enforce(q *request, s *settings, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) []byte {
-	if q.waits = q.atOnce && v.Action == format.LocalData; q.waits { // its CNAME may lead upstream
+	if q.waits = q.atOnce && !q.refused && v.Action == format.LocalData; q.waits { // its CNAME may lead upstream
+		q.noted = true
 		return nil
 	}
 	var sink given

@@ -40,6 +40,9 @@ func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
 		if f := r.failure(key, now); f != nil {
 			return r.failedBefore(q, key, f)
 		}
+		if q.refused {
+			return nil, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}
+		}
 		q.waits, q.asks = true, true
 		return nil, wire.EDE{}
 	}

@@ -5,7 +5,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/miekg/dns"
 	"go.uber.org/zap"
 
 	"sinkhole/resolver/wire"
@@ -33,11 +32,10 @@ const (
 	tooMany         // it is answered SERVFAIL, or, where there is no time even for that, not at all
 )
 
-// look looks at a batch of datagrams. A fault there is one of a datagram, and found
-// again when that is answered by itself.
+// look looks at a batch of datagrams. After a fault there each is answered by itself.
 func (p *prompt) look(n int, datagram func(i int) (from netip.Addr, msg []byte)) {
 	defer func() {
-		if recover() != nil {
+		if p.faulty(recover()) {
 			p.ahead.forget()
 		}
 	}()
@@ -77,16 +75,14 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 		switch p.waiters.take(q, msg) {
 		case taken:
 			return nil, true
-		case tooMany:
-			if p.pressed {
-				return nil, true
-			}
 		case forLibrary:
 			if !p.full() {
 				return nil, false
 			}
 		}
-		answer = r.fail(q, room, wire.RCodeServFail, wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority})
+		if answer = p.refuse(q, room); answer == nil {
+			return nil, true
+		}
 	}
 	if q.hit {
 		p.count.hits.Add(1)
@@ -98,6 +94,21 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 	}
 	p.count.answer(answer)
 	return answer, true
+}
+
+// refuse answers a query that there is no room for, so that it does not wait: SERVFAIL
+// nearly always. There is no time even for that where datagrams come faster than they
+// are read, and policy found nothing that is to be recorded; then it is dropped.
+func (p *prompt) refuse(q *request, room []byte) (answer []byte) {
+	q.waits, q.refused = false, true
+	if q.noted || !p.pressed {
+		if answer = p.resolver.respond(q, room); answer != nil {
+			return answer
+		}
+	}
+	p.count.queries[p.transport].Add(1)
+	p.count.dropped.Add(1)
+	return nil
 }
 
 // full tells, and counts, that the library has as many datagrams as it may.

@@ -31,8 +31,11 @@ type arrival struct {
 	// upstream, and asks too where an upstream is to be asked this very question. hit
 	// tells that the cache had the answer, which is left to whoever answers to count.
 	atOnce, waits, asks, hit bool
-	stale                    bool     // what lookup gave was true lately, and nobody can tell whether it is
-	fetched                  *fetched // what an upstream said meanwhile; nil: nobody was asked
+	// refused says that nobody is to be asked for it, nor anything waited for; noted
+	// tells, of one that waits, that policy found something.
+	refused, noted bool
+	stale          bool     // what lookup gave was true lately, and nobody can tell whether it is
+	fetched        *fetched // what an upstream said meanwhile; nil: nobody was asked
 }
 
 // fetched is what came of asking an upstream for a key: an entry, or why there is

@@ -128,6 +128,7 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 	}
 	e, failure := r.lookup(q)
 	if q.waits {
+		q.noted = v.Decision != blocklist.None
 		return nil
 	}
 	if e == nil {

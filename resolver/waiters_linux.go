@@ -78,24 +78,30 @@ func newWaiters(p *prompt, d *datagrams) *waiters {
 }
 
 // take takes the query that the reader has just read as msg, unless it is for the
-// library. When too many wait, the oldest are given up for it, if they have waited
-// for as long as an upstream may well need; else it is too many itself, or what is
-// given up for it would be answered by now, and so would nothing be.
+// library. When too many wait, the oldest exchange is given up for it, if it has had
+// as long as an upstream may well need; else it is too many itself, or what is given
+// up for it would be answered by now, and so would nothing be. Who asks what is under
+// way already waits beside twice as many.
 func (w *waiters) take(q *request, msg []byte) fate {
 	if w == nil || !q.asks || len(msg) > maxKept {
 		return forLibrary
 	}
-	if w.waiting >= w.places && q.received.Sub(w.oldest.asked.Started()) < w.resolver.fairWait {
-		w.prompt.count.shed.Add(1)
-		return tooMany
-	}
 	var buffer [cache.MaxKey]byte
 	key := q.appendKey(buffer[:0])
+	x := w.exchanges[string(key)]
+	if w.waiting >= w.places && (x == nil || w.waiting >= 2*w.places) && q.received.Sub(w.oldest.asked.Started()) < w.resolver.fairWait {
+		w.prompt.count.shed.Add(1)
+		w.resolver.cache.Missed(key)
+		return tooMany
+	}
 	shed := false
-	for ; w.oldest != nil && w.waiting >= w.places; shed = true {
+	for ; x == nil && w.oldest != nil && w.waiting >= w.places; shed = true {
 		w.shed(w.oldest)
 	}
-	x := w.exchanges[string(key)]
+	for ; w.waiting >= 2*w.places; shed = true {
+		w.shed(w.oldest)
+		x = w.exchanges[string(key)]
+	}
 	if x != nil {
 		w.prompt.count.coalesced.Add(1)
 	} else if x = w.begin(q, key); x == nil {
@@ -378,7 +384,7 @@ func (w *waiters) expire(now time.Time, ended bool) {
 
 // shed answers the clients of an exchange SERVFAIL, since too many wait.
 func (w *waiters) shed(x *outgoing) {
-	w.ports.Cancel(&x.asked)
+	w.ports.Drop(&x.asked)
 	w.prompt.count.shed.Add(uint64(len(x.clients)))
 	w.end(x)
 	w.answer(x, &fetched{key: x.key, failure: wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}})
@@ -387,9 +393,8 @@ func (w *waiters) shed(x *outgoing) {
 // fail answers a query that nobody can be asked for any more.
 func (w *waiters) fail(c *waiter) {
 	c.request.fetched = &fetched{key: keyOf(&c.request), failure: wire.EDE{Code: dns.ExtendedErrorCodeNoReachableAuthority}}
-	if !w.respond(c) { // a list that came meanwhile leads to another name
-		w.send(c, w.resolver.fail(&c.request, w.datagrams.room(), wire.RCodeServFail, c.request.fetched.failure))
-	}
+	c.request.refused = true // a list that came meanwhile may lead to another name
+	w.respond(c)
 	w.releaseWaiter(c)
 }
 

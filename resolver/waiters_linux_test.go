@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"sinkhole/blocklist/format"
 	"sinkhole/resolver/wire"
 )
 
@@ -133,10 +135,12 @@ func TestWaitersLetNobodyIn(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("n%d.example.", i)
 	}
+	watched := list(t, "watched", "watched.example\n")
+	watched.Action = format.Log
 	z, release := heldZone(t, names...)
-	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places, fairWait: time.Hour, specs: specsOf(list(t, "stealers", trapList))})
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places, fairWait: time.Hour, specs: specsOf(list(t, "stealers", trapList), watched)})
 	c := dialUDP(t, k)
-	for i, name := range append(names, "late.example.", "bad.example.") {
+	for i, name := range append(names, "late.example.", "bad.example.", "watched.example.") {
 		query := queryOf(t, name, dns.TypeA)
 		wire.SetID(query, uint16(i))
 		if i == places {
@@ -150,14 +154,24 @@ func TestWaitersLetNobodyIn(t *testing.T) {
 	if reply := receive(t, c); wire.ID(reply) != places+1 || wire.Flags(reply)&wire.RCodeMask != 0 {
 		t.Errorf("%x, expected the sinkhole's answer", reply)
 	}
+	if reply := receive(t, c); wire.ID(reply) != places+2 || wire.Flags(reply)&wire.RCodeMask != wire.RCodeServFail {
+		t.Errorf("%x, expected SERVFAIL to the query that is observed", reply)
+	}
 	release()
 	for range places {
 		if reply := receive(t, c); wire.ID(reply) >= places || wire.Flags(reply)&wire.RCodeMask != 0 {
 			t.Errorf("%x, expected an answer to the queries before", reply)
 		}
 	}
-	if s := k.Stats(); s.Shed != 1 || s.Waiting != 0 {
+	if s := k.Stats(); s.Shed != 2 || s.Waiting != 0 {
 		t.Errorf("%+v", s)
+	}
+	var recorded []string
+	for _, h := range k.hits(t) {
+		recorded = append(recorded, h.DNS.Question.Name+" "+h.DNS.ResponseCode)
+	}
+	if !slices.Equal(recorded, []string{"bad.example NOERROR", "watched.example SERVFAIL"}) {
+		t.Errorf("hits %q", recorded)
 	}
 }
 

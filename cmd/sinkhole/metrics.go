@@ -68,7 +68,7 @@ func newCollector(s *server) *collector {
 		coalesced:    d("queries_coalesced_total", "Queries that shared the upstream exchange of an identical one."),
 		stale:        d("stale_answers_total", "Answers given although they had expired, since no upstream gave a fresh one (RFC 8767)."),
 		failedBefore: d("failures_remembered_total", "Queries for what could not be found out a moment before: no upstream was asked again (RFC 9520)."),
-		shed:         d("queries_shed_total", "Queries answered SERVFAIL since too many waited for upstreams."),
+		shed:         d("queries_shed_total", "Queries answered SERVFAIL, or dropped, since too many waited for upstreams."),
 		failed:       d("upstream_failures_total", "Questions to which no upstream gave a usable reply."),
 		unsent:       d("responses_unsent_total", "Answers that the socket did not take."),
 		panics:       d("faults_total", "Queries answered SERVFAIL after a fault in the program."),

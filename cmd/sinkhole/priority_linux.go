@@ -56,10 +56,11 @@ func prefer(readers []int, writer int) error {
 	if len(readers) == 0 {
 		return nil
 	}
-	top, err := niceOf(readers[0])
+	usual, err := niceOf(readers[0])
 	if err != nil {
 		return err
 	}
+	top := usual
 	if top > raised && unix.Setpriority(unix.PRIO_PROCESS, readers[0], raised) == nil {
 		top = raised
 	}
@@ -71,7 +72,7 @@ func prefer(readers []int, writer int) error {
 	if err := favour(writer, min(top+writerBelow, lowest)); err != nil {
 		return err
 	}
-	return lowerOthers(append(readers, writer), min(top+besideBelow, lowest))
+	return lowerOthers(append(readers, writer), usual, top+besideBelow)
 }
 
 // favour gives a thread short time slices and a nice value.
@@ -84,8 +85,9 @@ func favour(thread, nice int) error {
 	return unix.SchedSetAttr(thread, attr, 0)
 }
 
-// lowerOthers gives all threads but some a nice value.
-func lowerOthers(favoured []int, nice int) error {
+// lowerOthers gives all threads but some a nice value, and those that are in the
+// background by now, below the usual one, that of background work.
+func lowerOthers(favoured []int, usual, nice int) error {
 	seen := map[int]bool{}
 	for more := true; more; {
 		tasks, err := os.ReadDir("/proc/self/task")
@@ -99,7 +101,11 @@ func lowerOthers(favoured []int, nice int) error {
 				continue
 			}
 			seen[thread], more = true, true // look again: it may have started another meanwhile
-			err = unix.Setpriority(unix.PRIO_PROCESS, thread, nice)
+			to := nice
+			if now, err := niceOf(thread); err == nil && now > usual {
+				to += backgroundBelow
+			}
+			err = unix.Setpriority(unix.PRIO_PROCESS, thread, min(to, lowest))
 			if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EACCES) { // it has ended; it is lower already
 				return err
 			}

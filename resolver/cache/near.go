@@ -67,12 +67,17 @@ func (n near) put(hash uint64, e *Entry) {
 		return
 	}
 	l := n.line(hash)
-	way := int((hash >> 24) % nearWays)
+	way := -1
 	for i := range l.entries {
-		if l.entries[i].Load() == nil {
+		switch held := l.entries[i].Load(); {
+		case held == e:
+			return // by another look-up, just now
+		case held == nil && way < 0:
 			way = i
-			break
 		}
+	}
+	if way < 0 {
+		way = int((hash >> 24) % nearWays)
 	}
 	shift := 8 * way
 	l.entries[way].Store(e)

@@ -423,7 +423,13 @@ func (p *Ports) handBack(a *Asked, msg []byte, now time.Time, done func(a *Asked
 }
 
 // Cancel forgets a query. A reply that comes late is no sign of guessing.
-func (p *Ports) Cancel(a *Asked) {
+func (p *Ports) Cancel(a *Asked) { p.cancel(a, &p.late) }
+
+// Drop is Cancel for a query that was not waited for as long as Patience says: when
+// its reply comes tells nothing of what to wait for.
+func (p *Ports) Drop(a *Asked) { p.cancel(a, &p.answered) }
+
+func (p *Ports) cancel(a, as *Asked) {
 	from := a.port
 	for _, q := range p.queued {
 		if q == a {
@@ -434,7 +440,7 @@ func (p *Ports) Cancel(a *Asked) {
 	if i := slices.Index(p.unsent, a); i >= 0 {
 		p.unsent = slices.Delete(p.unsent, i, i+1)
 	}
-	from.asked[binary.BigEndian.Uint16(a.query.msg)] = &p.late
+	from.asked[binary.BigEndian.Uint16(a.query.msg)] = as
 	from.waiting--
 	from.server.counters.abandoned.Add(1)
 	if from != p.current && from.waiting == 0 {
