@@ -80,7 +80,7 @@ func (r *Resolver) unforwarded(q *request, s *settings, dst []byte) []byte {
 		dst = wire.AppendAAAA(q.AppendResponse(dst, 0, 0), localTTL, netip.IPv6Loopback())
 		return r.finish(q, dst, counts{answers: 1}, 0, wire.EDE{})
 	}
-	rcode := uint16(wire.RCodeNoError)
+	rcode := wire.RCodeNoError
 	if kind == noSuch {
 		rcode = wire.RCodeNXDomain
 	}
