@@ -69,7 +69,7 @@ func (r *Resolver) ask(q *request, key string) (*cache.Entry, wire.EDE) {
 	first := false
 	shared, err, _ := r.pending.Do(key, func() (any, error) {
 		first = true
-		return r.fetch(&q.Query, key)
+		return r.fetchSafely(&q.Query, key)
 	})
 	if !first {
 		r.count.coalesced.Add(1)

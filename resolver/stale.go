@@ -1,9 +1,12 @@
 package resolver
 
 import (
+	"errors"
+	"runtime/debug"
 	"time"
 
 	"github.com/miekg/dns"
+	"go.uber.org/zap"
 
 	"sinkhole/resolver/cache"
 	"sinkhole/resolver/wire"
@@ -18,6 +21,8 @@ const (
 	staleWait = 1800 * time.Millisecond
 	staleTTL  = 30 // seconds
 )
+
+var errFault = errors.New("a fault in the server")
 
 // noteFailure remembers that nobody could tell what key asks for. e has the reply of
 // a server that said so itself, or what clients are to be told.
@@ -61,7 +66,7 @@ func (r *Resolver) orStale(q *request, key []byte, e *cache.Entry, failure wire.
 // The exchange goes on.
 func (r *Resolver) askNoLonger(q *request, key string, old *cache.Entry) (*cache.Entry, wire.EDE) {
 	query := q.Query
-	done := r.pending.DoChan(key, func() (any, error) { return r.fetch(&query, key) })
+	done := r.pending.DoChan(key, func() (any, error) { return r.fetchSafely(&query, key) })
 	late := time.NewTimer(time.Until(q.received.Add(staleWait)))
 	defer late.Stop()
 	select {
@@ -71,6 +76,20 @@ func (r *Resolver) askNoLonger(q *request, key string, old *cache.Entry) (*cache
 		q.stale = true
 		return old, wire.EDE{}
 	}
+}
+
+// fetchSafely is fetch for an exchange that nobody may be waiting for: a fault in it is
+// recovered here, since singleflight would end the process for it.
+func (r *Resolver) fetchSafely(q *wire.Query, key string) (e *cache.Entry, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.count.panics.Add(1)
+			r.log.Error("upstream exchange without a result after a fault in the server: please report it",
+				zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+			e, err = nil, errFault
+		}
+	}()
+	return r.fetch(q, key)
 }
 
 // staleCode is the extended DNS error of a stale answer.

@@ -164,6 +164,21 @@ func TestStaleAnswerInTime(t *testing.T) {
 	})
 }
 
+// A fault while a fresh answer is fetched costs neither the process nor the stale answer.
+func TestFaultBesideAStaleAnswer(t *testing.T) {
+	t.Parallel()
+	k, f := staleRig(t, time.Hour, "good.example. 60 A 192.0.2.1")
+	askNow(t, k, "good.example.")
+	end(t, k, "good.example.", false, time.Minute)
+	f.answer = func(context.Context, []byte) (upstream.Reply, error) { panic("odd reply") }
+	if m, ede := askNow(t, k, "good.example."); len(m.Answer) != 1 || ede != dns.ExtendedErrorCodeStaleAnswer {
+		t.Errorf("%v", m)
+	}
+	if n := k.Stats().Panics; n != 1 {
+		t.Errorf("%d faults counted", n)
+	}
+}
+
 // A stale answer is judged as any other, by the policy in force.
 func TestStaleAnswersAreJudged(t *testing.T) {
 	t.Parallel()
