@@ -394,11 +394,9 @@ func (g *group) add(h *Hit) {
 	if h.Action != g.action {
 		g.action = severalActions
 	}
-	if p := h.Client.Port(); !slices.Contains(g.ports, p) {
-		if len(g.ports) < MaxMergedPorts {
+	if p := h.Client.Port(); !g.portsTruncated && !slices.Contains(g.ports, p) {
+		if g.portsTruncated = len(g.ports) == MaxMergedPorts; !g.portsTruncated {
 			g.ports = append(g.ports, p)
-		} else {
-			g.portsTruncated = true
 		}
 	}
 }
@@ -409,6 +407,9 @@ func (g *group) addRules(h *Hit) {
 	if h.Evidence == nil {
 		g.moreRules = max(g.moreRules, more)
 		return
+	}
+	if len(g.rules) == MaxRules && g.moreRules >= more+int(h.NRules) {
+		return // it adds nothing, whatever it names
 	}
 	policy := g.judges.policy(h.Evidence)
 	for _, rule := range h.rules() {

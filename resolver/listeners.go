@@ -82,6 +82,7 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 		packets := r.server(h)
 		packets.PacketConn = reader
 		l.udp, l.dns = append(l.udp, reader), append(l.dns, packets)
+		keepWhole(reader.datagrams)
 		buffer = raiseBuffer(reader.datagrams)
 	}
 	r.log.Info("listening", zap.Stringer("dns", addr), zap.Int("sockets", len(sockets)), zap.Int("receive_buffer", buffer))

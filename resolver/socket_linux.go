@@ -24,6 +24,17 @@ func raiseBuffer(c controller) (size int) {
 	return size
 }
 
+// keepWhole has the kernel send every answer in one piece, whatever an ICMP message says
+// of the way (RFC 9715 section 3.1): a forged one could otherwise have answers cut into
+// fragments, of which others can replace the second. The longest answer passes where
+// IPv6 passes.
+func keepWhole(c controller) {
+	control(c, func(fd int) {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+	})
+}
+
 // sharePort lets several sockets have one address. The kernel gives each client,
 // by addresses and ports, to one of them.
 func sharePort(c controller) (err error) {

@@ -8,6 +8,9 @@ package resolver
 // raiseBuffer does nothing: the system does not tell the size in force.
 func raiseBuffer(controller) int { return 0 }
 
+// keepWhole does nothing.
+func keepWhole(controller) {}
+
 func (p *packetConn) waiting() int { return 0 }
 
 func kernelDrops(controller) uint64 { return 0 }
