@@ -19,7 +19,8 @@ type request struct {
 
 // arrival is what is known of a query beside what it says.
 type arrival struct {
-	client    netip.AddrPort // the socket's other end, IPv4-mapped addresses as IPv4
+	client    netip.AddrPort // who asks, IPv4-mapped addresses as IPv4: the socket's other end, or what a balancer says
+	balancer  netip.AddrPort // the socket's other end where that is a balancer, which named client (PROXY protocol)
 	server    netip.AddrPort // the address that was asked
 	transport hits.Transport
 	received  time.Time

@@ -1,0 +1,80 @@
+package resolver
+
+import (
+	"runtime/debug"
+
+	"github.com/miekg/dns"
+	"go.uber.org/zap"
+
+	"sinkhole/resolver/wire"
+)
+
+// whole answers a message that came over a transport that keeps messages apart, in the
+// goroutine that calls and with as much waiting as an upstream takes. The answer is
+// appended to room, which must be empty; nil: the client gets none. ok is false where
+// the client may not ask: what answer it gets is its last.
+//
+// It makes every check that a datagram meets, in the same order: the client, the header,
+// the shape, then [Resolver.respond]. A message longer than maxQuery is read up to there.
+func (h *handler) whole(msg []byte, a arrival, room []byte) (answer []byte, ok bool) {
+	if reply, admitted := h.resolver.admits(h.count, a.client, msg); !admitted {
+		return reply, false
+	}
+	msg = msg[:min(len(msg), maxQuery)]
+	if len(msg) < wire.HeaderLen {
+		h.count.malformed.Add(1)
+		return nil, true
+	}
+	if wire.Flags(msg)&wire.QR != 0 {
+		return nil, true // answering answers makes loops
+	}
+	job := h.work.Get().(*work)
+	defer h.work.Put(job)
+	job.request = request{arrival: a}
+	q := &job.request
+	defer func() {
+		if fault := recover(); fault != nil {
+			h.count.panics.Add(1)
+			h.resolver.log.Error("query answered SERVFAIL after a fault in the server: please report it",
+				zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+			answer = appendBare(nil, wire.ID(msg), wire.Flags(msg)&(wire.OpcodeMask|wire.RD)|wire.RCodeServFail)
+		}
+	}()
+	h.count.queries[a.transport].Add(1)
+	if answer = h.answer(q, msg, room); answer == nil {
+		h.count.dropped.Add(1)
+		return nil, true
+	}
+	h.count.answer(answer)
+	return answer, true
+}
+
+// answer reads a message that is a request into q, and answers it.
+func (h *handler) answer(q *request, msg, room []byte) []byte {
+	if q.Parse(msg) == nil {
+		return h.resolver.respond(q, room)
+	}
+	q.Query = wire.Query{}
+	bare := wire.Flags(msg) & (wire.OpcodeMask | wire.RD)
+	if wire.Flags(msg)>>wire.OpcodeShift&0xF != dns.OpcodeQuery {
+		return appendBare(room, wire.ID(msg), bare|wire.RCodeNotImp)
+	}
+	var m dns.Msg
+	if dns.DefaultMsgAcceptFunc(header(msg)) != dns.MsgAccept {
+		return appendBare(room, wire.ID(msg), bare|wire.RCodeFormErr)
+	}
+	if m.Unpack(msg) != nil {
+		h.count.malformed.Add(1)
+		return appendBare(room, wire.ID(msg), bare|wire.RCodeFormErr)
+	}
+	if !q.fill(&m) {
+		return h.resolver.malformed(q, room)
+	}
+	return h.resolver.respond(q, room)
+}
+
+// header is the one of msg, as the library has it.
+func header(msg []byte) dns.Header {
+	at := func(i int) uint16 { return uint16(msg[i])<<8 | uint16(msg[i+1]) }
+	return dns.Header{Id: at(0), Bits: at(2), Qdcount: at(4), Ancount: at(6), Nscount: at(8), Arcount: at(10)}
+}
