@@ -46,6 +46,10 @@ type Options struct {
 	// RunWriter starts the writer, which runs until Close, and returns at once
 	// (a goroutine).
 	RunWriter func(func())
+	// Yield is called by the writer between two bits of work of some 50 us, in the thread
+	// that RunWriter gave it: whoever waits for the processor and has precedence gets it
+	// then, and not only when the kernel looks again.
+	Yield func()
 }
 
 const (
@@ -72,6 +76,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.RunWriter == nil {
 		o.RunWriter = goroutine
+	}
+	if o.Yield == nil {
+		o.Yield = func() {}
 	}
 }
 

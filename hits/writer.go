@@ -27,6 +27,10 @@ const (
 	// flushBatch bounds the merged lines made between two looks into the
 	// queues, so that the end of a crowded second does not fill them.
 	flushBatch = 128
+	// yieldEvery is the work between two calls of Options.Yield, in hits that were merged;
+	// a line takes as long as lineWork of them.
+	yieldEvery = 512
+	lineWork   = 16
 )
 
 // Actions of the journal's own records (event.action).
@@ -48,6 +52,7 @@ type writer struct {
 	tidied  time.Time
 	ticked  time.Time
 	segment uint64 // the last one that the housekeeper was told of
+	worked  int    // since Options.Yield was called
 }
 
 func (j *Journal) newWriter() (*writer, error) {
@@ -203,6 +208,7 @@ func (w *writer) drain(now time.Time, limit int) int {
 				w.take(h, now, crowded)
 				q.release()
 				total++
+				w.work(1)
 			}
 			if len(w.out.buf) >= flushSize {
 				w.write(now)
@@ -211,6 +217,14 @@ func (w *writer) drain(now time.Time, limit int) int {
 		if total == before || total >= limit {
 			return total
 		}
+	}
+}
+
+// work notes what was done, and yields after a while.
+func (w *writer) work(n int) {
+	if w.worked += n; w.worked >= yieldEvery {
+		w.worked = 0
+		w.j.opts.Yield()
 	}
 }
 
@@ -235,6 +249,7 @@ func (w *writer) take(h *Hit, now time.Time, crowded bool) {
 		}
 		w.out.buf = w.enc.appendHit(w.out.buf, h, now)
 		w.out.note(1, false)
+		w.work(lineWork)
 	case admitLost:
 		w.j.count.lostClients.Add(1)
 	}
@@ -247,6 +262,7 @@ func (w *writer) emitGroup(g *group, now time.Time) {
 	}
 	w.out.buf = w.enc.appendGroup(w.out.buf, g, now)
 	w.out.note(g.count, g.count > 1)
+	w.work(2 * lineWork)
 	if len(w.out.buf) >= flushSize {
 		w.write(now)
 	}

@@ -12,3 +12,5 @@ func onThread(work func()) int {
 	go work()
 	return 0
 }
+
+func yield() {}

@@ -104,6 +104,7 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 		Observer: hits.Observer{Name: hostName(), Version: versionText()}, Logger: s.log.Named("hits"),
 		Background: func(work func()) { go background(s.log, work) },
 		RunWriter:  func(write func()) { s.writer = onThread(write) },
+		Yield:      yield,
 	}
 }
 
