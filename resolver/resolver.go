@@ -152,7 +152,7 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 			e.Clean.Store(p.Clean(e.Clean.Load(), &v))
 		}
 	}
-	if r.prefetches && !q.below && e.Due(q.received.UnixNano()) {
+	if r.prefetches && !q.below && v.Decision != blocklist.Enforce && e.Due(q.received.UnixNano()) {
 		r.prefetch(q)
 	}
 	answer := r.cached(q, e, dst)

@@ -79,7 +79,8 @@ func (e *Entry) denies() bool {
 
 // Denied returns an entry, not expired at now (Unix nanoseconds), which says that the
 // name of key or one above it does not exist, so that nothing of key does (RFC 8020);
-// nil where there is none. It is of the same class and flags as key, its question is
+// nil where there is none. A denial of the root zone is of its own name alone: below it
+// may be names that the public DNS does not know of. The entry is of the same class and flags as key, its question is
 // another, and its name ends the key's. It is shared, as that of Get is. It is no
 // look-up: nothing is counted, and nothing allocated.
 func (c *Cache) Denied(key []byte, now int64) *Entry {
@@ -101,7 +102,7 @@ func (c *Cache) Denied(key []byte, now int64) *Entry {
 			continue
 		}
 		binary.BigEndian.PutUint16(typ, qtype)
-		if e := c.TryGet(k[at:], now); e != nil && e.denies() {
+		if e := c.TryGet(k[at:], now); e != nil && e.denies() && (at == 0 || !wire.SOAOfRoot(e.Packed, int(e.QuestionEnd))) {
 			return e
 		}
 	}

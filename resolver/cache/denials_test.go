@@ -21,12 +21,18 @@ func wireOf(text string) (name []byte) {
 // something else does not.
 func nothing(name string, qtype uint16, do bool, rcode uint16, answers byte) *cache.Entry {
 	e := &cache.Entry{
-		Key: cache.AppendKey(nil, wireOf(name), qtype, 1, do, false), Packed: make([]byte, 60), RCode: rcode,
+		Key: cache.AppendKey(nil, wireOf(name), qtype, 1, do, false), RCode: rcode,
 		Stored: second, Expires: 100 * second,
 	}
-	e.Packed[7] = answers
+	question := e.Key[:len(e.Key)-1]
+	e.QuestionEnd = uint16(12 + len(question))
+	e.Packed = append([]byte{0, 0, 0x80, byte(rcode), 0, 1, 0, answers, 0, 1, 0, 0}, question...)
+	e.Packed = append(e.Packed, soa...)
 	return e
 }
+
+// soa is that of the zone example.
+const soa = "\x07example\x00\x00\x06\x00\x01\x00\x00\x00\x3c\x00\x16\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x3c"
 
 func TestDenied(t *testing.T) {
 	t.Parallel()
@@ -40,9 +46,13 @@ func TestDenied(t *testing.T) {
 	c.Put(nothing("alias.example", 1, false, 3, 1))
 	c.Put(nothing("here.example", 1, false, 0, 0))
 	c.Put(nothing("failed.example", 1, false, 2, 0))
-	c.Put(nothing("tld", 1, false, 3, 0))
+	for _, name := range []string{"tld", "office.lan"} {
+		ofRoot := nothing(name, 1, false, 3, 0)
+		ofRoot.Packed = append(ofRoot.Packed[:ofRoot.QuestionEnd], soa[8:]...)
+		c.Put(ofRoot)
+	}
 	long := nothing("long.example", 1, false, 3, 0)
-	long.Packed = make([]byte, 17000)
+	long.Packed = append(long.Packed, make([]byte, 17000)...)
 	c.Put(long)
 	for _, test := range []struct {
 		name   string
@@ -54,7 +64,10 @@ func TestDenied(t *testing.T) {
 		{"www.gone.example", false, 2, "gone.example"},
 		{"a.b.c.d.gone.example", false, 99, "gone.example"},
 		{deep, false, 2, "gone.example"},
-		{"a.b.tld", false, 2, "tld"},
+		{"tld", false, 2, "tld"},
+		{"a.tld", false, 2, ""},
+		{"office.lan", false, 2, "office.lan"},
+		{"dc.office.lan", false, 2, ""},
 		{"www.gone.example", false, 100, ""},
 		{"www.gone.example", true, 2, ""},
 		{"www.signed.example", true, 2, "signed.example"},

@@ -69,3 +69,49 @@ func movePointer(msg []byte, off, by int) (next int) {
 	}
 	return -1
 }
+
+// SOAOfRoot tells whether the SOA record in a reply without answers is that of the
+// root zone, so that the reply says that there is no such top-level domain. packed is
+// as in [Query.AppendBelow]; where it is not, the answer is yes.
+func SOAOfRoot(packed []byte, questionEnd int) bool {
+	_, authorities, _ := Counts(packed)
+	for off := questionEnd; authorities > 0; authorities-- {
+		owner := off
+		if off = skipName(packed, off); off < 0 || off+10 > len(packed) {
+			return true
+		}
+		if binary.BigEndian.Uint16(packed[off:]) == TypeSOA {
+			return isRoot(packed, owner)
+		}
+		off += 10 + int(binary.BigEndian.Uint16(packed[off+8:]))
+	}
+	return true
+}
+
+// isRoot tells whether the name at off, which [Reply.Parse] took, has no label.
+func isRoot(msg []byte, off int) bool {
+	for msg[off] >= 0xC0 {
+		to := pointerAt(msg, off)
+		if to >= off {
+			return true
+		}
+		off = to
+	}
+	return msg[off] == 0
+}
+
+func skipName(msg []byte, off int) (next int) {
+	for off >= 0 && off < len(msg) {
+		switch c := int(msg[off]); {
+		case c == 0:
+			return off + 1
+		case c >= 0xC0 && off+2 <= len(msg):
+			return off + 2
+		case c >= 0x40:
+			return -1
+		default:
+			off += 1 + c
+		}
+	}
+	return -1
+}

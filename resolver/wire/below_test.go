@@ -148,3 +148,35 @@ func FuzzAppendBelow(f *testing.F) {
 		}
 	})
 }
+
+func TestSOAOfRoot(t *testing.T) {
+	t.Parallel()
+	root, zone := ". 900 IN SOA a.root. b.root. 1 2 3 4 5", "example. 900 IN SOA ns.example. root.example. 1 2 3 4 5"
+	for _, test := range []struct {
+		records []string
+		root    bool
+	}{
+		{[]string{root}, true},
+		{[]string{zone}, false},
+		{[]string{". 60 IN NSEC aaa. NS SOA", root}, true},
+		{[]string{"a.example. 60 IN NSEC b.example. A", zone}, false},
+		{[]string{"gone.example. 900 IN SOA ns.example. root.example. 1 2 3 4 5"}, false},
+		{nil, true},
+	} {
+		for _, compress := range []bool{true, false} {
+			packed := denial(t, "gone.example.", compress, test.records...)
+			if found := wire.SOAOfRoot(packed, 30); found != test.root {
+				t.Errorf("%q: %v", test.records, found)
+			}
+			for n := wire.HeaderLen; n < len(packed); n++ {
+				wire.SOAOfRoot(packed[:n], 30) // no fault
+			}
+		}
+	}
+	// The owner is a pointer to the root label of the question.
+	packed := denial(t, "gone.example.", true, root)
+	packed = slices.Concat(packed[:30], []byte{0xC0, 12 + 13}, packed[31:])
+	if !wire.SOAOfRoot(packed, 30) {
+		t.Error("not seen to be the root's")
+	}
+}
