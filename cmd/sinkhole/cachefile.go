@@ -84,6 +84,9 @@ func (f *cacheFile) load(ctx context.Context, restore func(cache.Saved) bool) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.log.Info("cache.file does not exist yet: the cache is empty", zap.String("file", f.file.Path))
+	case errors.Is(err, cache.ErrForeign):
+		f.readErrors.Add(1)
+		f.log.Error("cache.file names something else: answers do not outlive a restart; name another file, or remove it", zap.Error(err))
 	case err != nil:
 		f.readErrors.Add(1)
 		f.log.Warn("cache.file is not used, and will be replaced: the cache is empty", zap.Error(err))

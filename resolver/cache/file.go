@@ -26,7 +26,8 @@ import (
 //
 // Numbers are in network order. What else an entry has is found in the message.
 const (
-	magic        = "sinkhole cache 1\n"
+	kind         = "sinkhole cache " // of all versions
+	magic        = kind + "1\n"
 	recordHeader = 8 + 8 + 2
 	maxRecord    = recordHeader + MaxKey + 1<<16
 	// saveStep is how many octets are written at a time; between them the writer pauses.
@@ -34,8 +35,10 @@ const (
 )
 
 var (
-	errForeign = errors.New("it is no file of answers of this version")
+	errVersion = errors.New("it is of another version of this program, or not whole")
 	errDamaged = errors.New("it is damaged: its digest is another")
+	// ErrForeign says that something else is where the file should be.
+	ErrForeign = errors.New("it is no file of answers: it is left alone")
 	// ErrFlushed says that a flush came while a file was written, which therefore is not
 	// kept.
 	ErrFlushed = errors.New("the cache was flushed meanwhile")
@@ -60,8 +63,47 @@ type File struct {
 func (f *File) Remove() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeOwn(f.Path); !errors.Is(err, ErrForeign) {
 		return err
+	}
+	return nil
+}
+
+// removeOwn removes a file of answers, if there is one, and nothing else.
+func removeOwn(path string) error {
+	if err := own(path); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// own tells whether nothing is at a path, or what begins as a file of answers does:
+// all else is somebody's, whose path was written by mistake.
+func own(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s: %w", path, ErrForeign)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	beginning := make([]byte, len(kind))
+	n, err := io.ReadFull(file, beginning)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if string(beginning[:n]) != kind[:n] {
+		return fmt.Errorf("%s: %w", path, ErrForeign)
 	}
 	return nil
 }
@@ -74,7 +116,7 @@ func (f *File) Save(ctx context.Context, c *Cache, pause time.Duration) (n int, 
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o750); err != nil {
 		return 0, err
 	}
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) { // left over, and perhaps of another mode
+	if err := errors.Join(own(f.Path), removeOwn(draft)); err != nil { // one left over may be of another mode
 		return 0, err
 	}
 	file, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -100,6 +142,9 @@ func (f *File) replace(draft string, current func() bool) error {
 	defer f.mu.Unlock()
 	if !current() {
 		return ErrFlushed
+	}
+	if err := own(f.Path); err != nil {
+		return err
 	}
 	return os.Rename(draft, f.Path)
 }
@@ -181,6 +226,9 @@ func (w *saver) flush() {
 // Load reads what Save has written, and gives each answer to keep, until that says no.
 // A file that is damaged, or others can write to, is not used at all.
 func (f *File) Load(keep func(Saved) bool) error {
+	if err := own(f.Path); err != nil {
+		return err
+	}
 	file, err := os.Open(f.Path)
 	if err != nil {
 		return err
@@ -190,8 +238,6 @@ func (f *File) Load(keep func(Saved) bool) error {
 	switch {
 	case err != nil:
 		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s: is a directory, device or pipe, expected a regular file", f.Path)
 	case info.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("%s: found mode %04o, which lets others change answers, expected 0600: remove it", f.Path, info.Mode().Perm())
 	}
@@ -204,14 +250,14 @@ func (f *File) Load(keep func(Saved) bool) error {
 func load(file io.ReaderAt, size int64, keep func(Saved) bool) error {
 	body := size - sha256.Size
 	if body < int64(len(magic))+4 {
-		return errForeign
+		return errVersion
 	}
 	beginning := make([]byte, len(magic))
 	if _, err := file.ReadAt(beginning, 0); err != nil {
 		return err
 	}
 	if string(beginning) != magic {
-		return errForeign
+		return errVersion
 	}
 	digest, stated := sha256.New(), make([]byte, sha256.Size)
 	if _, err := io.Copy(digest, io.NewSectionReader(file, 0, body)); err != nil {
@@ -232,22 +278,22 @@ func records(in io.Reader, keep func(Saved) bool) error {
 	var record [maxRecord]byte
 	for {
 		if _, err := io.ReadFull(in, record[:4]); err != nil {
-			return errForeign
+			return errVersion
 		}
 		n := binary.BigEndian.Uint32(record[:4])
 		if n == 0 {
 			return nil
 		}
 		if n < recordHeader || n > maxRecord {
-			return errForeign
+			return errVersion
 		}
 		if _, err := io.ReadFull(in, record[:n]); err != nil {
-			return errForeign
+			return errVersion
 		}
 		rest := record[recordHeader:n]
 		key := int(binary.BigEndian.Uint16(record[16:]))
 		if key > MaxKey || key > len(rest) {
-			return errForeign
+			return errVersion
 		}
 		if !keep(Saved{
 			Key: rest[:key], Packed: rest[key:],

@@ -110,7 +110,7 @@ func TestFileIsUsedWhole(t *testing.T) {
 		if err := os.WriteFile(f.Path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if all, err := loaded(f); err == nil || len(all) > 0 {
+		if all, err := loaded(f); err == nil || len(all) > 0 || errors.Is(err, cache.ErrForeign) != (what == "of text") {
 			t.Errorf("%s: %d answers, error %v", what, len(all), err)
 		}
 	}
@@ -135,6 +135,52 @@ func TestFileIsUsedWhole(t *testing.T) {
 	}
 	if _, err := loaded(f); err == nil {
 		t.Error("a directory is read")
+	}
+}
+
+// A path that was written by mistake costs nobody a file.
+func TestFileOfOthers(t *testing.T) {
+	t.Parallel()
+	c := cache.New(cache.Options{Memory: 1 << 20})
+	c.Put(lasting("a.example", 60, time.Hour))
+	dir := t.TempDir()
+	f, text := &cache.File{Path: filepath.Join(dir, "list.txt")}, []byte("s.example\n")
+	for _, path := range []string{f.Path, f.Path + ".new"} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Save(t.Context(), c, 0); !errors.Is(err, cache.ErrForeign) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err := f.Remove(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if now, err := os.ReadFile(path); !bytes.Equal(now, text) {
+			t.Errorf("%s is %q (%v)", path, now, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	target := filepath.Join(dir, "target")
+	if err := errors.Join(os.WriteFile(target, []byte("sinkhole cache 1\n"), 0o600), os.Symlink(target, f.Path)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Save(t.Context(), c, 0); !errors.Is(err, cache.ErrForeign) {
+		t.Errorf("a link: %v", err)
+	}
+	// What is empty, of another version, or a draft left over is replaced.
+	for _, left := range []string{"", "sinkhole", "sinkhole cache 0\n..."} {
+		f := &cache.File{Path: filepath.Join(t.TempDir(), "cache")}
+		if err := errors.Join(os.WriteFile(f.Path, []byte(left), 0o644), os.WriteFile(f.Path+".new", []byte(left), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := f.Save(t.Context(), c, 0); n != 1 || err != nil {
+			t.Errorf("%q: %v", left, err)
+		}
+		if info, err := os.Stat(f.Path); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%q: %v, %v", left, info, err)
+		}
 	}
 }
 
