@@ -5,28 +5,12 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-
-	"sinkhole/resolver/wire"
 )
 
 // The reply to what was asked before a flush is given to who waits for it, and not
-// kept: by the reader and by the library.
+// kept.
 func TestFlushBesideExchanges(t *testing.T) {
 	t.Parallel()
-	z, release := heldZone(t, "a.example.")
-	reader := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience})
-	c := dialUDP(t, reader)
-	send(t, c, queryOf(t, "a.example.", dns.TypeA))
-	eventually(t, "a client waits", func() bool { return reader.Stats().Waiting == 1 })
-	reader.cache.FlushName([]byte("\x01a\x07example\x00"), false)
-	release()
-	if reply := receive(t, c); wire.Flags(reply)&wire.RCodeMask != 0 {
-		t.Errorf("%x", reply)
-	}
-	if n := reader.cache.Len(); n != 0 {
-		t.Errorf("%d entries are kept", n)
-	}
-
 	for _, failing := range []bool{false, true} {
 		f := &fickle{answer: answering(nil, "good.example. 60 A 192.0.2.1")}
 		k := newRig(t, rigOptions{forward: f.exchange})
