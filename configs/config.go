@@ -90,6 +90,8 @@ type Cache struct {
 	NegativeTTL time.Duration `yaml:"negative_ttl" doc:"negative answers are kept at most this long (RFC 2308)"`
 	ServeStale  time.Duration `yaml:"serve_stale" doc:"how long after expiry an answer may still be given when no upstream answers (RFC 8767); 0s: never"`
 	Prefetch    bool          `yaml:"prefetch" doc:"ask again for popular names shortly before they expire"`
+	NXDomainCut bool          `yaml:"nxdomain_cut" doc:"a name that does not exist stands for all names below it (RFC 8020); false: each is asked for"`
+	File        string        `yaml:"file" doc:"file that answers are kept in over a restart, mode 0600: it tells what clients asked; empty: none"`
 }
 
 // Local is what is answered here whatever lists and upstreams say.

@@ -41,6 +41,8 @@ func Default() *Config {
 			MaxTTL:      24 * time.Hour,
 			NegativeTTL: 15 * time.Minute,
 			ServeStale:  24 * time.Hour,
+			Prefetch:    true,
+			NXDomainCut: true,
 		},
 		Sinkhole: Sinkhole{
 			Action:  ActionSinkhole,

@@ -142,6 +142,21 @@ func checkDirectory(path string) error {
 	return nil
 }
 
+// checkOwnFile tells whether path is a file that we write, or could be made.
+func checkOwnFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s: is a directory, link, device or pipe, expected a file, or nothing: then it is made", path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+		return refuseFile(path, err)
+	}
+	return checkDirectory(filepath.Dir(path))
+}
+
 // CheckFiles looks at the files and directories that c names beside its lists:
 // secrets, clients of groups, what the guard protects, where is written. It gives [Faults] at the keys, or nil.
 // Reading a configuration does not need these files.
@@ -173,6 +188,7 @@ func (c *Config) CheckFiles() error {
 		}
 	}
 	check("list_store", checkDirectory(c.ListStore))
+	check("cache.file", checkOwnFile(c.Cache.File))
 	check("hits.journal.path", checkDirectory(c.Hits.Journal.Path))
 	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold} {
 		for i, path := range paths {

@@ -40,8 +40,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "upstream.zones", part: "forwarding by zone is"},
 		{key: "upstream.rebind", part: "protection against rebinding is"},
 
-		{key: "cache.prefetch", part: "prefetching is"},
-
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "allow_file", part: "allowing from the console is"},

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // Under the race detector the runtime itself allocates. The journal's writer,
@@ -41,4 +43,34 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 	if s := k.journal.Stats(); s.Lost != 0 || s.Queued == 0 {
 		t.Errorf("%d hits queued, %d lost: expected that recording was measured", s.Queued, s.Lost)
 	}
+}
+
+// A name below one that does not exist costs no memory: there may be a flood of them.
+func TestCutDoesNotAllocate(t *testing.T) {
+	k := newRig(t, rigOptions{forward: answering(nxdomain, deniedSOA)})
+	respondAt(t, k, "gone.example.", time.Now())
+	k.forward = nil // all else is a fault of the test
+	p, now, room, msg := newPrompt(k), time.Now(), make([]byte, 0, 4096), queryOf(t, "a.b.gone.example.", dns.TypeA)
+	if n := testing.AllocsPerRun(1000, func() { p.answer(msg, &fuzzPeer, now, room) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Nor does a popular name in the last part of its life that is asked for already.
+func TestPrefetchUnderWayDoesNotAllocate(t *testing.T) {
+	f := &fickle{answer: answering(nil, "good.example. 1000 A 192.0.2.1")}
+	k := newRig(t, rigOptions{forward: f.exchange})
+	askNow(t, k, "good.example.")
+	age(t, k, "good.example.", 990*time.Second, time.Minute)
+	hold := make(chan struct{})
+	f.waiting.Store(&hold)
+	p, now, room, msg := newPrompt(k), time.Now(), make([]byte, 0, 4096), queryOf(t, "good.example.", dns.TypeA)
+	for range 3 {
+		p.answer(msg, &fuzzPeer, now, room)
+	}
+	eventually(t, "it is asked again", func() bool { return f.asked.Load() == 2 })
+	if n := testing.AllocsPerRun(1000, func() { p.answer(msg, &fuzzPeer, now, room) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	close(hold)
 }

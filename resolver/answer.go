@@ -16,6 +16,9 @@ func (r *Resolver) cached(q *request, e *cache.Entry, dst []byte) []byte {
 	if rcode > wire.RCodeMask && !q.EDNS { // its upper bits have no place without an OPT
 		return r.fail(q, dst, wire.RCodeServFail, wire.EDE{})
 	}
+	if q.below {
+		return r.cut(q, e, dst)
+	}
 	dst = q.AppendReply(dst, e.Packed)
 	var ede wire.EDE
 	if q.stale {

@@ -29,6 +29,8 @@ type counters struct {
 	failedBefore atomic.Uint64
 	hits         atomic.Uint64 // look-ups of the cache that it does not count
 	waiting      atomic.Int64  // clients of a reader that wait for upstreams now
+
+	cuts, prefetches, prefetchesDropped atomic.Uint64
 }
 
 func (c *counters) answer(msg []byte) { c.rcodes[wire.Flags(msg)&wire.RCodeMask].Add(1) }
@@ -54,6 +56,10 @@ type Stats struct {
 	FailedBefore uint64
 	CacheHits    uint64 // look-ups answered from the cache, beside those that it counts itself
 	Waiting      int64  // queries that wait for an upstream now
+
+	Cuts              uint64 // queries answered since their name, or one above it, does not exist (RFC 8020); they are misses of the cache
+	Prefetches        uint64 // exchanges for popular answers before they expired
+	PrefetchesDropped uint64 // those that there was no room for
 }
 
 // newCounters returns counters that Stats counts in.
@@ -86,6 +92,7 @@ func (c *counters) addTo(s *Stats) {
 		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
 		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.CacheHits, &c.hits},
 		{&s.Stale, &c.stale}, {&s.FailedBefore, &c.failedBefore},
+		{&s.Cuts, &c.cuts}, {&s.Prefetches, &c.prefetches}, {&s.PrefetchesDropped, &c.prefetchesDropped},
 	} {
 		*part.sum += part.n.Load()
 	}

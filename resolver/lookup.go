@@ -29,12 +29,17 @@ func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
 	var buffer [cache.MaxKey]byte // on the stack: nothing may keep it
 	key := q.appendKey(buffer[:0])
 	now := q.received.UnixNano()
+	q.below = false
 	if f := q.fetched; f != nil && f.key == string(key) {
 		return r.orStale(q, key, f.entry, f.failure)
 	}
 	if q.atOnce {
 		if e := q.seen.cached(r.cache, key, now); e != nil {
 			q.hit = true
+			return e, wire.EDE{}
+		}
+		if e := r.denied(q, key, now); e != nil {
+			r.cache.Missed(key)
 			return e, wire.EDE{}
 		}
 		if f := r.failure(key, now); f != nil {
@@ -47,6 +52,9 @@ func (r *Resolver) lookup(q *request) (*cache.Entry, wire.EDE) {
 		return nil, wire.EDE{}
 	}
 	if e := r.cache.Get(key, now); e != nil {
+		return e, wire.EDE{}
+	}
+	if e := r.denied(q, key, now); e != nil {
 		return e, wire.EDE{}
 	}
 	if f := r.failure(key, now); f != nil {
@@ -94,14 +102,14 @@ func failureCode(err error) uint16 {
 
 // fetch asks an upstream, and caches its answer as the upstream said it.
 func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
-	query := appendUpstreamQuery(make([]byte, 0, 512), q)
+	query, generation := appendUpstreamQuery(make([]byte, 0, 512), q), r.cache.Generation()
 	reply, err := r.forward(context.Background(), query)
 	if err != nil {
 		r.count.failed.Add(1)
-		r.noteFailure(key, &cache.Entry{Failure: failureCode(err)})
+		r.noteFailure(key, generation, &cache.Entry{Failure: failureCode(err)})
 		return nil, err
 	}
-	return r.keep(reply.Msg, query, key, reply.Server)
+	return r.keep(reply.Msg, query, key, generation, reply.Server)
 }
 
 // appendUpstreamQuery appends what an upstream is asked for a client.
@@ -111,8 +119,9 @@ func appendUpstreamQuery(dst []byte, q *wire.Query) []byte {
 	return wire.AppendQuery(dst, &asked, upstreamSize)
 }
 
-// keep caches an upstream's reply, which becomes the entry's.
-func (r *Resolver) keep(msg, query []byte, key string, server netip.AddrPort) (*cache.Entry, error) {
+// keep caches an upstream's reply, which becomes the entry's. generation is the
+// cache's, of when the query was asked.
+func (r *Resolver) keep(msg, query []byte, key string, generation uint64, server netip.AddrPort) (*cache.Entry, error) {
 	e, lifetime, err := r.admit(msg, query, key)
 	if err != nil {
 		r.count.failed.Add(1)
@@ -122,9 +131,9 @@ func (r *Resolver) keep(msg, query []byte, key string, server netip.AddrPort) (*
 	switch {
 	case lifetime > 0:
 		e.Expires = e.Stored + int64(lifetime)
-		r.cache.Put(e)
+		r.cache.PutSince(e, generation)
 	case e.RCode == wire.RCodeServFail:
-		r.noteFailure(key, e)
+		r.noteFailure(key, generation, e)
 	}
 	return e, nil
 }

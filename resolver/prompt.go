@@ -87,6 +87,9 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 	if q.hit {
 		p.count.hits.Add(1)
 	}
+	if q.below {
+		p.count.cuts.Add(1)
+	}
 	p.count.queries[p.transport].Add(1)
 	if answer == nil {
 		p.count.dropped.Add(1)

@@ -35,6 +35,7 @@ type arrival struct {
 	// refused says that nobody is to be asked for it, nor anything waited for; noted
 	// tells, of one that waits, that policy found something.
 	refused, noted bool
+	below          bool     // what lookup gave denies a name that this one ends in, so that there is nothing here either
 	stale          bool     // what lookup gave was true lately, and nobody can tell whether it is
 	fetched        *fetched // what an upstream said meanwhile; nil: nobody was asked
 }

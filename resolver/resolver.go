@@ -35,6 +35,10 @@ type Options struct {
 	// that goes the usual way (see upstream.Ports). Nil: all goes through Forward.
 	Ports func(watch func(fd int) error) *upstream.Ports
 	TTL   TTLBounds
+	// Prefetch has popular answers asked for again before they expire, NXDomainCut a
+	// name that does not exist stand for all below it (RFC 8020).
+	Prefetch, NXDomainCut bool
+
 	NAT64 []netip.Prefix // AAAA answers in these, and in 64:ff9b::/96, are judged by their IPv4 address too
 	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
 	// does not wait. Nil: there are no zones that are transferred.
@@ -72,6 +76,9 @@ type Resolver struct {
 	misses  atomic.Int64       // queries of the library that wait for an upstream now
 	count   counters
 
+	prefetches, cuts bool         // are to be made
+	prefetching      atomic.Int64 // exchanges for what the cache still has
+
 	counting sync.Mutex  // guards counters, not what they count
 	counters []*counters // of the handlers
 
@@ -86,7 +93,7 @@ const fairWait = 100 * time.Millisecond
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
-		ttl: o.TTL, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
+		ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 		connectionLimit: connectionLimit(), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
 	r.Configure(o.Settings)
@@ -144,6 +151,9 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 		if v.Decision == blocklist.None {
 			e.Clean.Store(p.Clean(e.Clean.Load(), &v))
 		}
+	}
+	if r.prefetches && !q.below && v.Decision != blocklist.Enforce && e.Due(q.received.UnixNano()) {
+		r.prefetch(q)
 	}
 	answer := r.cached(q, e, dst)
 	r.observe(q, p, &v, answer)

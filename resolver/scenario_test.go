@@ -168,6 +168,8 @@ func (s *scenario) set(words []string) (err error) {
 		o.ttl.Max, err = time.ParseDuration(value)
 	case "cache.negative_ttl":
 		o.ttl.Negative, err = time.ParseDuration(value)
+	case "cache.nxdomain_cut":
+		o.noCut = value == "false"
 	case "upstream.timeout":
 		o.timeout, err = time.ParseDuration(value)
 	case "upstream.servers":

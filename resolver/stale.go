@@ -26,13 +26,13 @@ var errFault = errors.New("a fault in the server")
 
 // noteFailure remembers that nobody could tell what key asks for. e has the reply of
 // a server that said so itself, or what clients are to be told.
-func (r *Resolver) noteFailure(key string, e *cache.Entry) {
+func (r *Resolver) noteFailure(key string, generation uint64, e *cache.Entry) {
 	now := time.Now().UnixNano()
-	r.cache.Put(&cache.Entry{
+	r.cache.PutSince(&cache.Entry{
 		Key:    cache.FailureKey(nil, []byte(key)),
 		Packed: e.Packed, TTLs: e.TTLs, RCode: wire.RCodeServFail, Failure: e.Failure, QuestionEnd: e.QuestionEnd,
 		Stored: now, Expires: now + int64(failureTime),
-	})
+	}, generation)
 }
 
 // failure is what is remembered of a failure; nil: nothing.

@@ -22,9 +22,6 @@ const maxFree = 1024
 // maxFreeClients is for how many clients an exchange keeps its memory.
 const maxFreeClients = 64
 
-// minPlaces is for how many clients every reader has room.
-const minPlaces = 256
-
 // endedLook is how often a reader that has ended looks whether upstreams are still
 // to be waited for.
 const endedLook = 20 * time.Millisecond
@@ -54,6 +51,7 @@ type waiters struct {
 type outgoing struct {
 	asked        upstream.Asked
 	key          string
+	generation   uint64 // of the cache
 	older, newer *outgoing
 	clients      []*waiter
 }
@@ -71,7 +69,7 @@ func newWaiters(p *prompt, d *datagrams) *waiters {
 	if p.resolver.ports == nil {
 		return nil
 	}
-	w := &waiters{prompt: p, resolver: p.resolver, datagrams: d, exchanges: map[string]*outgoing{}, places: max(maxMisses/p.resolver.readers, minPlaces)}
+	w := &waiters{prompt: p, resolver: p.resolver, datagrams: d, exchanges: map[string]*outgoing{}, places: p.resolver.places()}
 	w.ports = p.resolver.ports(d.watch)
 	d.waiters = w
 	return w
@@ -125,7 +123,7 @@ func (w *waiters) begin(q *request, key []byte) *outgoing {
 		x.asked.Owner = x
 	}
 	var buffer [512]byte
-	x.key = string(key)
+	x.key, x.generation = string(key), w.resolver.cache.Generation()
 	if !w.resolver.asked.begin(x.key) {
 		w.freeExchanges = append(w.freeExchanges, x)
 		return nil
@@ -254,7 +252,7 @@ func (w *waiters) settle(x *outgoing, reply []byte) {
 // keepReply makes an entry of a reply. After a fault there is none, and no reason.
 func (w *waiters) keepReply(x *outgoing, reply []byte, got *fetched) {
 	defer func() { w.prompt.faulty(recover()) }()
-	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, netip.AddrPort{})
+	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, x.generation, netip.AddrPort{})
 	if err != nil {
 		got.failure = wire.EDE{Code: failureCode(err)}
 		return

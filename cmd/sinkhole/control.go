@@ -114,6 +114,8 @@ func (s *server) controlHandler() http.Handler {
 	handle("POST /lists/refresh", s.answerRefresh)
 	handle("GET /lists/diff", s.answerDiff)
 	handle("POST /lists/approve", s.answerApprove)
+	handle("GET /cache", s.answerCached)
+	handle("POST /cache/flush", s.answerFlush)
 	mux.HandleFunc("GET /lists/export", s.answerExport)
 	return mux
 }

@@ -50,6 +50,7 @@ type descriptions struct {
 	journalErrors                                                                             *prometheus.Desc
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
+	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
 }
 
 func newCollector(s *server) *collector {
@@ -102,6 +103,12 @@ func newCollector(s *server) *collector {
 		discarded:     d("upstream_discarded_total", "Messages from an upstream's address that did not match what was asked.", "server", "reason"),
 		healthy:       d("upstream_healthy", "1 unless the upstream has failed of late.", "server"),
 		rtt:           d("upstream_rtt_seconds", "Time until an upstream's reply.", "server"),
+
+		prefetches:      d("cache_prefetches_total", "Popular answers that were to be asked for again before they expired.", "outcome"),
+		cuts:            d("cache_nxdomain_cuts_total", "Misses answered NXDOMAIN without asking, since their name or one above it does not exist (RFC 8020)."),
+		cacheFlushed:    d("cache_flushed_total", "Answers and failures removed by sinkhole cache flush."),
+		cacheRestored:   d("cache_file_restored_total", "Answers that cache.file had at the start."),
+		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
 	}}
 }
 
@@ -143,6 +150,9 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.counter(c.desc.stale, s.Stale)
 	m.counter(c.desc.failedBefore, s.FailedBefore)
 	m.counter(c.desc.coalesced, s.Coalesced)
+	m.counter(c.desc.cuts, s.Cuts)
+	m.counter(c.desc.prefetches, s.Prefetches, "asked")
+	m.counter(c.desc.prefetches, s.PrefetchesDropped, "dropped")
 	m.counter(c.desc.shed, s.Shed)
 	m.counter(c.desc.failed, s.Failed)
 	m.counter(c.desc.unsent, s.Unsent)
@@ -187,6 +197,12 @@ func (c *collector) cache(m sender, s cache.Stats, uncounted uint64) {
 	m.counter(c.desc.cacheMisses, s.Misses)
 	m.counter(c.desc.cacheExpired, s.Expired)
 	m.counter(c.desc.cacheEvicted, s.Evictions)
+	m.counter(c.desc.cacheFlushed, s.Flushed)
+	if f := c.s.answers; f != nil {
+		m.counter(c.desc.cacheRestored, f.restored.Load())
+		m.counter(c.desc.cacheFileErrors, f.readErrors.Load(), "read")
+		m.counter(c.desc.cacheFileErrors, f.writeErrors.Load(), "write")
+	}
 	m.gauge(c.desc.cacheSize, float64(s.Entries))
 	m.gauge(c.desc.cacheUsed, float64(s.Bytes))
 }

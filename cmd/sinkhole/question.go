@@ -95,6 +95,10 @@ func questionType(text string, addr netip.Addr) (uint16, error) {
 		}
 		return dns.TypeA, nil
 	}
+	return typeNamed(text)
+}
+
+func typeNamed(text string) (uint16, error) {
 	upper := strings.ToUpper(text)
 	if t, known := dns.StringToType[upper]; known {
 		return t, nil

@@ -40,6 +40,7 @@ type server struct {
 	listeners []*resolver.Listener
 	consoles  []*console.Server
 	control   *control
+	answers   *cacheFile // nil: the cache begins empty
 	memory    *memory
 
 	signals <-chan os.Signal // ends a start that waits
@@ -70,6 +71,7 @@ func (s *server) open(c *configs.Config) (err error) {
 		return err
 	}
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
+	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
 		Servers: serverNames(c.Upstream.Servers), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
 	}); err != nil {
@@ -80,6 +82,7 @@ func (s *server) open(c *configs.Config) (err error) {
 		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
 		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
 		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
+		Prefetch: c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
 	})
 	if err = s.listen(c); err != nil {
 		return err
@@ -181,6 +184,7 @@ func (s *server) serve() {
 		s.log.Warn("the threads that answer queries and record hits have no preference over others", zap.Error(err))
 	}
 	s.serving.Store(true)
+	s.answers.start(s.resolver)
 	s.state.Store(nil)
 	s.memory.updated()
 }
@@ -229,6 +233,9 @@ func (s *server) stop() error {
 	if s.control != nil {
 		s.control.close()
 	}
+	var saving sync.WaitGroup
+	saving.Go(s.answers.stop)
+	defer saving.Wait()
 	var err error
 	if s.journal != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), hitsWithin)

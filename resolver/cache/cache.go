@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,17 +36,22 @@ type Options struct {
 // were not asked for the longest are dropped. Its methods may be called by any
 // number of goroutines.
 type Cache struct {
-	seed   maphash.Seed // per process: nobody can aim at one shard
-	mask   uint64
-	shards []shard
+	seed    maphash.Seed // per process: nobody can aim at one shard
+	mask    uint64
+	shards  []shard
+	denials denials
+
+	flushes atomic.Uint64 // see Generation
+	flushed atomic.Uint64 // entries
 }
 
 // New makes an empty cache.
 func New(o Options) *Cache {
 	n := shardCount(o)
-	c := &Cache{seed: maphash.MakeSeed(), mask: uint64(n - 1), shards: make([]shard, n)}
+	memory := max(o.Memory, 0)
+	c := &Cache{seed: maphash.MakeSeed(), mask: uint64(n - 1), shards: make([]shard, n), denials: newDenials(memory)}
 	for i := range c.shards {
-		c.shards[i].init(max(o.Memory, 0)/int64(n), int64(max(o.Stale, 0)))
+		c.shards[i].init((memory-c.denials.size())/int64(n), int64(max(o.Stale, 0)))
 	}
 	return c
 }
@@ -87,18 +93,46 @@ func (c *Cache) Stale(key []byte, now int64) *Entry {
 // Put keeps a copy of e, in memory of its own, in place of what its key had: the
 // caller may reuse e and its slices at once. An entry that is larger than a
 // fair share of its shard, or expires as it is stored, is not kept.
-func (c *Cache) Put(e *Entry) {
+func (c *Cache) Put(e *Entry) { c.PutSince(e, c.Generation()) }
+
+// PutSince is Put for what was asked for when [Cache.Generation] was so: after a
+// flush since then it keeps nothing, since the answer may be of before.
+func (c *Cache) PutSince(e *Entry, generation uint64) {
+	c.put(e, generation, func(*Entry) bool { return true })
+}
+
+// Restore is PutSince for an entry of before a restart, unless it is no more of use at
+// now (Unix nanoseconds), or something newer has come since. It tells whether it is
+// kept.
+func (c *Cache) Restore(e *Entry, generation uint64, now int64) bool {
+	if e.Expires+c.shards[0].stale <= now {
+		return false
+	}
+	return c.put(e, generation, func(was *Entry) bool { return was.Stored < e.Stored })
+}
+
+// put replaces what the key has only where replaces says so.
+func (c *Cache) put(e *Entry, generation uint64, replaces func(was *Entry) bool) bool {
 	if e.Expires <= e.Stored {
-		return
+		return false
 	}
 	h := maphash.Bytes(c.seed, e.Key)
 	s := &c.shards[h&c.mask]
 	if e.roughCost() > s.entryLimit {
 		s.refuse()
-		return
+		return false
 	}
 	kept, cost := e.clone()
-	s.put(h, kept, cost)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.Generation() != generation { // with the lock: a flush under way comes to this shard later
+		return false
+	}
+	if was, ok := s.lru.Peek(h); ok && !replaces(was.entry) || !s.put(h, kept, cost) {
+		return false
+	}
+	c.denials.note(c.seed, kept)
+	return true
 }
 
 // Missed counts a miss that TryGet left to its caller, who does not Get again.
@@ -107,13 +141,6 @@ func (c *Cache) Missed(key []byte) {
 	s.mu.Lock()
 	s.stats.Misses++
 	s.mu.Unlock()
-}
-
-// Flush drops all entries.
-func (c *Cache) Flush() {
-	for i := range c.shards {
-		c.shards[i].flush()
-	}
 }
 
 // Len is the number of entries, expired ones that nobody asked for included.
@@ -127,13 +154,14 @@ type Stats struct {
 	Expired   uint64 // look-ups that found an entry past its time
 	Evictions uint64 // entries dropped to make room
 	Refused   uint64 // entries too large to be kept
+	Flushed   uint64 // entries dropped by a flush
 	Entries   int
 	Bytes     int64 // what the entries cost in the heap
 }
 
 // Stats sums up the shards.
 func (c *Cache) Stats() Stats {
-	var sum Stats
+	sum := Stats{Flushed: c.flushed.Load()}
 	for i := range c.shards {
 		c.shards[i].addTo(&sum)
 	}

@@ -8,7 +8,8 @@ import (
 	"unsafe"
 )
 
-// Entry is one upstream answer. In the cache it never changes, Clean excepted.
+// Entry is one upstream answer. In the cache it never changes, Clean excepted, and
+// what Due counts.
 type Entry struct {
 	// Key is what AppendKey made of the question.
 	Key []byte
@@ -22,12 +23,14 @@ type Entry struct {
 	// RCode is the full response code; Packed has its lower four bits.
 	RCode uint16
 	// few is the memory of TTLs where they are not many, as for most entries.
-	few [7]uint16
+	few [5]uint16
 	// Failure, of an entry that FailureKey made the key of, is the extended DNS error
 	// (RFC 8914) for clients; Packed is then empty, or the server's own failure.
 	Failure uint16
 	// turn is that of the shard in which it was last brought to the list's front.
 	turn atomic.Uint32
+	// uses counts what Due was asked up to popular, and is above when it said yes.
+	uses atomic.Uint32
 	// Stored is when the answer came, Expires from when on it is not to be given
 	// any more: Unix nanoseconds.
 	Stored, Expires int64
@@ -46,16 +49,24 @@ type Entry struct {
 // MaxKey is the longest key.
 const MaxKey = 255 + 5
 
+// QueryFlags are the bits that AppendKey gives to the last octet of a key.
+const QueryFlags = flagDO | flagCD
+
+const (
+	flagDO = 1 << iota
+	flagCD
+)
+
 // AppendKey appends the key of a question: the name asked for in lower-case wire
 // form, type, class, and those flags of the query that change what an upstream
 // answers.
 func AppendKey(dst []byte, qname []byte, qtype, qclass uint16, do, cd bool) []byte {
 	var flags byte
 	if do {
-		flags |= 1
+		flags |= flagDO
 	}
 	if cd {
-		flags |= 2
+		flags |= flagCD
 	}
 	dst = append(dst, qname...)
 	dst = binary.BigEndian.AppendUint16(dst, qtype)
@@ -72,6 +83,14 @@ func FailureKey(dst, key []byte) []byte {
 	dst = append(dst, key...)
 	dst[len(dst)-1] |= failureFlag
 	return dst
+}
+
+// Question takes a key apart. failure tells that FailureKey has made it.
+func (e *Entry) Question() (name []byte, qtype, qclass uint16, do, cd, failure bool) {
+	name = e.name()
+	rest := e.Key[len(name):]
+	flags := rest[4]
+	return name, binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:]), flags&flagDO != 0, flags&flagCD != 0, flags&failureFlag != 0
 }
 
 const (

@@ -126,12 +126,11 @@ func (s *shard) forget(h uint64, was slot) {
 	s.near.remove(h, was.entry)
 }
 
-func (s *shard) put(h uint64, e *Entry, cost int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// put is for a caller that has the lock.
+func (s *shard) put(h uint64, e *Entry, cost int64) bool {
 	if cost > s.entryLimit {
 		s.stats.Refused++
-		return
+		return false
 	}
 	if was, ok := s.lru.Peek(h); ok {
 		s.forget(h, was)
@@ -149,6 +148,7 @@ func (s *shard) put(h uint64, e *Entry, cost int64) {
 		s.forget(h, oldest)
 		s.stats.Evictions++
 	}
+	return true
 }
 
 func (s *shard) refuse() {
@@ -157,12 +157,14 @@ func (s *shard) refuse() {
 	s.mu.Unlock()
 }
 
-func (s *shard) flush() {
+func (s *shard) flush() (entries int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	entries = s.lru.Len()
 	s.lru = newLRU() // not Purge: the map would keep its size
 	s.near.clear()
 	s.bytes = 0
+	return entries
 }
 
 func (s *shard) addTo(sum *Stats) {
