@@ -3,7 +3,7 @@ package resolver
 import (
 	"context"
 	"errors"
-	"net/netip"
+	"fmt"
 	"time"
 
 	"github.com/miekg/dns"
@@ -112,7 +112,7 @@ func appendUpstreamQuery(dst []byte, q *wire.Query) []byte {
 }
 
 // keep caches an upstream's reply, which becomes the entry's.
-func (r *Resolver) keep(msg, query []byte, key string, server netip.AddrPort) (*cache.Entry, error) {
+func (r *Resolver) keep(msg, query []byte, key string, server fmt.Stringer) (*cache.Entry, error) {
 	e, lifetime, err := r.admit(msg, query, key)
 	if err != nil {
 		r.count.failed.Add(1)
