@@ -50,6 +50,7 @@ type descriptions struct {
 	journalErrors                                                                             *prometheus.Desc
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
+	connections                                                                               connectionDescriptions
 }
 
 func newCollector(s *server) *collector {
@@ -102,6 +103,7 @@ func newCollector(s *server) *collector {
 		discarded:     d("upstream_discarded_total", "Messages from an upstream's address that did not match what was asked.", "server", "reason"),
 		healthy:       d("upstream_healthy", "1 unless the upstream has failed of late.", "server"),
 		rtt:           d("upstream_rtt_seconds", "Time until an upstream's reply.", "server"),
+		connections:   newConnectionDescriptions(d),
 	}}
 }
 
@@ -202,6 +204,9 @@ func (c *collector) upstream(m sender, u upstream.ServerStats) {
 	m.counter(c.desc.discarded, u.Mismatched, name, "mismatched")
 	m.counter(c.desc.discarded, u.Malformed, name, "malformed")
 	m.gauge(c.desc.healthy, truth(u.Healthy), name)
+	if u.Connections != nil {
+		c.desc.connections.collect(m, name, u.Connections)
+	}
 	buckets := map[float64]uint64{}
 	for i, bound := range upstream.RTTBounds() {
 		buckets[bound.Seconds()] = u.RTT.Buckets[i]

@@ -178,11 +178,15 @@ type counted struct {
 	net.Conn
 	count  *lineCounters
 	closed atomic.Bool
+	lost   func() // told of the end; may be nil
 }
 
 func (c *counted) Close() error {
 	if !c.closed.Swap(true) {
 		c.count.open.Add(-1)
+		if c.lost != nil {
+			go c.lost() // who closes may hold what it takes
+		}
 	}
 	return c.Conn.Close()
 }

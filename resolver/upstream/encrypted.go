@@ -22,7 +22,6 @@ const (
 type encrypted struct {
 	over    string
 	timeout time.Duration
-	connect time.Duration // less than timeout, so that a query ends with the words of its connection
 	pool    *pool
 	count   lineCounters
 }
@@ -53,11 +52,11 @@ func newEncryptedServer(text string, e *encryption) (*server, error) {
 		return nil, err
 	}
 	s := &server{name: configured(text), log: e.log.With(zap.String("server", text))}
-	s.encrypted = &encrypted{over: to.over, timeout: e.options.Timeout, connect: e.options.Timeout * 9 / 10}
+	s.encrypted = &encrypted{over: to.over, timeout: e.options.Timeout}
 	s.encrypted.pool = &pool{
-		start: e.start, count: &s.encrypted.count, closing: e.closing, timeout: s.encrypted.connect,
-		quiet: min(e.options.Timeout/2, hedgeAfter) * 3 / 4, // less than an exchange has patience
-		lines: maxLines, places: maxQueries,
+		start: e.start, count: &s.encrypted.count, closing: e.closing, timeout: e.options.Timeout * 9 / 10, // so that a query ends with the words of its connection
+		quiet:  min(e.options.Timeout/2, hedgeAfter) * 3 / 4, // less than an exchange has patience
+		places: maxQueries,
 	}
 	switch to.over {
 	case overTLS:
@@ -84,15 +83,13 @@ func (e *encrypted) overTLS(to endpoint, book addressBook, shared *encryption, c
 
 func (e *encrypted) overHTTPS(to endpoint, book addressBook, shared *encryption) {
 	d := e.dialTLS(book, shared.config(to.name, "h2", "http/1.1"))
-	dial := func(ctx context.Context) (*tls.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, e.connect)
-		defer cancel()
-		defer context.AfterFunc(shared.closing, cancel)()
-		return d.dial(ctx)
+	e.pool.open = func(ctx context.Context, lost func()) (line, error) {
+		conn, err := d.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return newRequests(to.url, conn, lost), nil
 	}
-	// One client takes all; further ones replace those that have fallen silent.
-	e.pool.lines, e.pool.places = maxClients, maxLines*maxQueries
-	e.pool.open = func(context.Context, func()) (line, error) { return newRequests(to.url, dial), nil }
 }
 
 func (e *encrypted) overQUIC(to endpoint, book addressBook, shared *encryption) {
@@ -178,10 +175,11 @@ func (e *encrypted) try(ctx context.Context, q query, since time.Time) ([]byte, 
 }
 
 func (e *encrypted) stats() ConnectionStats {
+	resumed := e.count.resumed.Load() // before Opened, which it is a part of
 	return ConnectionStats{
 		Open:      e.count.open.Load(),
 		Opened:    e.count.opened.Load(),
-		Resumed:   e.count.resumed.Load(),
+		Resumed:   resumed,
 		Requeried: e.count.requeried.Load(),
 		Crowded:   e.count.crowded.Load(),
 	}

@@ -12,7 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,35 +20,30 @@ const (
 	dnsMessage = "application/dns-message" // RFC 8484 section 6
 	// maxFields bounds the header of a response, in octets.
 	maxFields = 16 << 10
-	// maxClients is how many clients a server has at a time, all but one of them on
-	// their way out.
-	maxClients = 4
 )
 
-// requests is a line over HTTPS: one client, whose connections are its own affair;
-// over HTTP/2 it has one.
+// requests is a line over HTTPS: a client with one connection. Over HTTP/2 it
+// carries many requests at a time, over HTTP/1.1 one.
 type requests struct {
 	client *http.Client
 	url    string
-
-	mu    sync.Mutex
-	conns []*tls.Conn
+	conn   *tls.Conn
+	taken  atomic.Bool // the client has the connection
 }
 
-// newRequests makes a line that connects with dial when it is asked.
-func newRequests(url string, dial func(context.Context) (*tls.Conn, error)) *requests {
-	r := &requests{url: url}
+func newRequests(url string, conn *tls.Conn, lost func()) *requests {
+	r := &requests{url: url, conn: conn}
+	conn.NetConn().(*counted).lost = lost
 	r.client = &http.Client{
 		Transport: &http.Transport{
-			DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return r.connect(ctx, dial) },
+			DialTLSContext: r.take,
 			DialContext: func(context.Context, string, string) (net.Conn, error) {
 				return nil, errors.New("not over plain HTTP")
 			},
+			HTTP2:                  &http.HTTP2Config{StrictMaxConcurrentRequests: true},
 			ForceAttemptHTTP2:      true,
 			DisableCompression:     true,
-			MaxConnsPerHost:        maxLines,
-			MaxIdleConnsPerHost:    maxLines,
-			IdleConnTimeout:        idleAfter,
+			MaxConnsPerHost:        1,
 			MaxResponseHeaderBytes: maxFields,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -56,16 +51,13 @@ func newRequests(url string, dial func(context.Context) (*tls.Conn, error)) *req
 	return r
 }
 
-// connect keeps the connection at hand for close.
-func (r *requests) connect(ctx context.Context, dial func(context.Context) (*tls.Conn, error)) (net.Conn, error) {
-	conn, err := dial(ctx)
-	if err != nil {
-		return nil, err
+// take hands over the connection. Who asks again finds that it takes no further
+// request: the server has said so, or has closed it.
+func (r *requests) take(context.Context, string, string) (net.Conn, error) {
+	if r.taken.Swap(true) {
+		return nil, &lostError{failure: failuref(causeNetwork, "the server closed the connection"), full: true}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.conns = append(slices.DeleteFunc(r.conns, func(c *tls.Conn) bool { return c.NetConn().(*counted).closed.Load() }), conn)
-	return conn, nil
+	return r.conn, nil
 }
 
 func (r *requests) ask(ctx context.Context, q query) ([]byte, error) {
@@ -116,11 +108,10 @@ func tooLong() error {
 	return failuref(causeMalformed, "the server answered with more than %d octets", maxMsg)
 }
 
-// explainHTTPS tells a server that could not be connected to from a connection
-// that ended under the request.
+// explainHTTPS makes the end of a connection of what is not the end of ctx.
 func explainHTTPS(ctx context.Context, err error) error {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return f
+	if lost, ok := errors.AsType[*lostError](err); ok {
+		return lost
 	}
 	if ctx.Err() != nil {
 		return explain(ctx, "receive", ctx.Err())
@@ -131,17 +122,17 @@ func explainHTTPS(ctx context.Context, err error) error {
 	return &lostError{failure: explain(ctx, "HTTP exchange", err)}
 }
 
+func (r *requests) places() int {
+	if r.conn.ConnectionState().NegotiatedProtocol == "h2" {
+		return maxQueries
+	}
+	return 1
+}
+
 func (r *requests) late() int           { return 0 }
 func (r *requests) idle() time.Duration { return idleAfter }
 
-// close ends all connections: the pool closes a line of this kind when nobody
-// waits on it, and one that was lost under a query at once.
 func (r *requests) close() {
-	r.client.CloseIdleConnections()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, conn := range r.conns {
-		conn.NetConn().Close()
-	}
-	r.conns = nil
+	r.client.CloseIdleConnections() // with a word of goodbye
+	r.conn.NetConn().Close()
 }

@@ -108,6 +108,7 @@ func (p *pipe) late() int {
 	return p.unheard
 }
 
+func (p *pipe) places() int         { return maxQueries }
 func (p *pipe) idle() time.Duration { return time.Duration(p.kept.Load()) }
 
 func (p *pipe) writeAll() {

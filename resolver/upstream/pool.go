@@ -25,13 +25,14 @@ type line interface {
 	// the server sent for it, which is still to be judged. The error is a
 	// *failure, or a *lostError if the connection ended.
 	ask(ctx context.Context, q query) ([]byte, error)
+	// places is how many queries it carries at a time.
+	places() int
 	// late is how many queries the server may still answer that nobody waits for.
 	late() int
 	// idle is how long the connection may stay unused; 0: it is not to be used
 	// again.
 	idle() time.Duration
-	// close ends the connection and what waits on it; of lines that share several
-	// connections, those that are not in use.
+	// close ends the connection and what waits on it.
 	close()
 }
 
@@ -69,10 +70,9 @@ type pool struct {
 	closing context.Context
 	timeout time.Duration // for open
 	quiet   time.Duration // without any answer, after which a line gets no further query
-	lines   int           // at most
-	places  int           // on each
 
 	mu      sync.Mutex
+	places  int // on each line, as the last one had
 	links   []*link
 	claims  []*claim
 	opening int
@@ -137,7 +137,7 @@ func (p *pool) withdraw(ctx context.Context, c *claim) error {
 			p.give(got.link, err)
 		}
 	} else if !opening && err.cause == causeTimeout {
-		return failuref(causeLocal, "all %d connections carry %d queries each", p.lines, p.places)
+		return failuref(causeLocal, "all %d connections are full", maxLines)
 	}
 	return err
 }
@@ -147,7 +147,7 @@ func (p *pool) withdraw(ctx context.Context, c *claim) error {
 func (p *pool) free(since time.Time) *link {
 	now := time.Now()
 	for _, l := range p.links {
-		if l.waiting > 0 && now.Sub(l.heard) > p.quiet || l.line.late() > p.places/2 {
+		if l.waiting > 0 && now.Sub(l.heard) > p.quiet || l.line.late() > l.line.places()/2 {
 			l.retired = true
 		}
 		if p.has(l, since) {
@@ -159,7 +159,7 @@ func (p *pool) free(since time.Time) *link {
 }
 
 func (p *pool) has(l *link, since time.Time) bool {
-	return !l.retired && l.opened.After(since) && l.waiting+l.line.late() < p.places
+	return !l.retired && l.opened.After(since) && l.waiting+l.line.late() < l.line.places()
 }
 
 func (l *link) occupy(now time.Time) {
@@ -171,7 +171,7 @@ func (l *link) occupy(now time.Time) {
 
 // openMore opens as many lines as the claims need.
 func (p *pool) openMore() {
-	for p.opening*p.places < len(p.claims) && len(p.links)+p.opening < p.lines && p.start(p.openOne) {
+	for p.opening*p.places < len(p.claims) && len(p.links)+p.opening < maxLines && p.start(p.openOne) {
 		p.opening++
 	}
 }
@@ -197,6 +197,7 @@ func (p *pool) openOne() {
 		p.refuse(err)
 		return
 	}
+	p.places = line.places()
 	l.line, l.opened, l.unused, l.keep = line, now, now, line.idle()
 	l.timer = time.AfterFunc(l.keep, func() { p.expire(l) })
 	p.links = append(p.links, l)

@@ -122,6 +122,7 @@ func (s *streams) open(ctx context.Context) (*quic.Stream, error) {
 // abort ends the connection for a fault of the server's (RFC 9250 section 4.3.3).
 func (s *streams) abort() { _ = s.conn.CloseWithError(doqProtocolError, "") }
 
+func (s *streams) places() int         { return maxQueries }
 func (s *streams) late() int           { return 0 }
 func (s *streams) idle() time.Duration { return idleAfter }
 func (s *streams) close()              { _ = s.conn.CloseWithError(doqNoError, "") }
