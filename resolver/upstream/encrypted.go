@@ -118,7 +118,7 @@ func (e *encrypted) dialTLS(book addressBook, config *tls.Config) *dialer[*tls.C
 		connect: func(ctx context.Context, at netip.AddrPort) (*tls.Conn, error) {
 			return connectTLS(ctx, at, config, &e.count)
 		},
-		discard: func(c *tls.Conn) { c.Close() },
+		discard: func(c *tls.Conn) { _ = c.Close() },
 	}
 }
 

@@ -25,22 +25,27 @@ func TestAddressesAreRefreshed(t *testing.T) {
 		}
 		e.finder = finder
 		h := &hostname{name: "dns.example", port: 853, encryption: e, log: zap.New(core)}
+		looked := func() time.Time {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.looked
+		}
 		known := []netip.Addr{netip.MustParseAddr("192.0.2.1")}
 		for ttl, again := range map[time.Duration]time.Duration{
 			0: 45 * time.Second, time.Hour: 45 * time.Minute, 30 * 24 * time.Hour: 18 * time.Hour,
 		} {
 			h.found(known, ttl, nil)
-			start := h.looked
+			start := looked()
 			time.Sleep(again - time.Second)
 			synctest.Wait()
-			if !h.looked.Equal(start) {
-				t.Errorf("TTL %v: looked up again after %v, want %v", ttl, h.looked.Sub(start), again)
+			if !looked().Equal(start) {
+				t.Errorf("TTL %v: looked up again after %v, want %v", ttl, looked().Sub(start), again)
 			}
 			for i := range 3 {
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if want := again + time.Duration(i)*lookAgain; h.looked.Sub(start) != want {
-					t.Errorf("TTL %v: look-up %d after %v, want %v", ttl, i+1, h.looked.Sub(start), want)
+				if want := again + time.Duration(i)*lookAgain; looked().Sub(start) != want {
+					t.Errorf("TTL %v: look-up %d after %v, want %v", ttl, i+1, looked().Sub(start), want)
 				}
 				if addrs, err := h.addresses(t.Context()); err != nil || len(addrs) != 1 || addrs[0] != netip.MustParseAddrPort("192.0.2.1:853") {
 					t.Errorf("TTL %v: got %v, error %v, want the address found before", ttl, addrs, err)

@@ -18,7 +18,7 @@ import (
 // httpsPeer is a server over HTTPS.
 type httpsPeer struct {
 	*httptest.Server
-	queries, accepted atomic.Int64
+	queries atomic.Int64
 }
 
 type onHTTPS func(query []byte, w http.ResponseWriter, r *http.Request)

@@ -191,7 +191,7 @@ func (p *pipe) end(why *failure) {
 		// The server may not read what says goodbye.
 		cut := time.AfterFunc(goodbye, func() { p.conn.NetConn().Close() })
 		defer cut.Stop()
-		p.conn.Close()
+		_ = p.conn.Close()
 	}
 }
 

@@ -257,7 +257,7 @@ func (p *pool) give(l *link, err error) {
 		}
 	case keep == 0:
 		l.retired = true
-	case keep < l.keep:
+	case keep != l.keep:
 		l.keep = keep
 		l.timer.Reset(keep)
 	}

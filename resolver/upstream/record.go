@@ -46,7 +46,8 @@ func eachRecord(msg []byte) iter.Seq[record] {
 		if len(msg) < headerLen {
 			return
 		}
-		at, ok := headerLen, true
+		at := headerLen
+		var ok bool
 		for range questions(msg) {
 			if at, ok = skipName(msg, at); !ok || at+4 > len(msg) {
 				return

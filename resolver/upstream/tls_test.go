@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -241,9 +242,7 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 			silentTLS(p, conn, 0)
 		},
 		"half of a length": func(p *tlsPeer, conn *tls.Conn) { p.next(conn); conn.Write([]byte{0}); silentTLS(p, conn, 0) },
-		"does not read":    func(_ *tlsPeer, conn *tls.Conn) { conn.NetConn().SetReadDeadline(time.Time{}); select {} },
 	}
-	delete(tests, "does not read")
 	for name, handle := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -516,4 +515,27 @@ func TestNothingIsLeftOfConnections(t *testing.T) {
 		return !strings.Contains(stacks(), "upstream.(*pipe)") && !strings.Contains(stacks(), "upstream.(*pool)")
 	})
 	eventually(t, "no file is open", func() bool { return openFiles(t) <= files })
+}
+
+func BenchmarkExchangeOverTLS(b *testing.B) {
+	a := newAuthority(b)
+	p := startTLS(b, a.config(peerName), func(p *tlsPeer, conn *tls.Conn, _ int64) {
+		in := bufio.NewReader(conn)
+		for q := p.next(in); q != nil; q = p.next(in) {
+			q[2] |= 0x80
+			conn.Write(framed(q))
+		}
+	})
+	f := secureForwarder(b, a, 2*time.Second, p.server(peerName))
+	query := newQuery(b, "www.example.com.")
+	b.ReportAllocs()
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := f.Exchange(context.Background(), query); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
 }
