@@ -29,10 +29,14 @@ type requests struct {
 	url    string
 	conn   *tls.Conn
 	taken  atomic.Bool // the client has the connection
+	many   int         // requests at a time
 }
 
 func newRequests(url string, conn *tls.Conn, lost func()) *requests {
-	r := &requests{url: url, conn: conn}
+	r := &requests{url: url, conn: conn, many: 1}
+	if conn.ConnectionState().NegotiatedProtocol == "h2" {
+		r.many = maxQueries
+	}
 	conn.NetConn().(*counted).lost = lost
 	r.client = &http.Client{
 		Transport: &http.Transport{
@@ -122,13 +126,7 @@ func explainHTTPS(ctx context.Context, err error) error {
 	return &lostError{failure: explain(ctx, "HTTP exchange", err)}
 }
 
-func (r *requests) places() int {
-	if r.conn.ConnectionState().NegotiatedProtocol == "h2" {
-		return maxQueries
-	}
-	return 1
-}
-
+func (r *requests) places() int         { return r.many }
 func (r *requests) late() int           { return 0 }
 func (r *requests) idle() time.Duration { return idleAfter }
 
