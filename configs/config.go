@@ -73,10 +73,10 @@ type Group struct {
 
 // Upstream is where queries are forwarded to.
 type Upstream struct {
-	Servers   []Server            `yaml:"servers" doc:"resolvers that answer what is not listed: system (those of /etc/resolv.conf), IP, IP:port, tls://IP[:port]#name, https://host/path or quic://IP[:port]#name"`
+	Servers   []Server            `yaml:"servers" doc:"resolvers that answer what is not listed: system (those of /etc/resolv.conf), IP, IP:port, tls://IP[:port]#name, tls://name[:port], https://host/path, https://IP/path#name, quic as tls; the certificate is always checked, for the name, or for the IP where there is none"`
 	Strategy  Strategy            `yaml:"strategy" doc:"which server is asked first: ordered, fastest or random"`
 	Timeout   time.Duration       `yaml:"timeout" doc:"how long one server has for its answer"`
-	Bootstrap []Server            `yaml:"bootstrap" doc:"resolvers that find the names in https:// and tls:// servers"`
+	Bootstrap []Server            `yaml:"bootstrap" doc:"resolvers, IP or IP:port, that find the addresses of servers given by name; empty: those of /etc/resolv.conf"`
 	Zones     map[string][]Server `yaml:"zones" doc:"zones with servers of their own"`
 	Rebind    Rebind              `yaml:"rebind" doc:"public names that point into private address space: allow or strip"`
 	NAT64     []netip.Prefix      `yaml:"nat64" doc:"NAT64 prefixes (RFC 6052): an AAAA answer in one is judged by the IPv4 address in it too"`

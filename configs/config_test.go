@@ -135,12 +135,19 @@ func TestAutoSinkholeAddressWhereNoneIsGiven(t *testing.T) {
 
 func TestEncryptedServersAreKnown(t *testing.T) {
 	for text, want := range map[string]Server{
-		"tls://192.0.2.53#dns.example":        {Kind: ServerTLS, Addr: netip.MustParseAddrPort("192.0.2.53:853"), Name: "dns.example"},
-		"tls://[2001:db8::53]:8853#dns.test":  {Kind: ServerTLS, Addr: netip.MustParseAddrPort("[2001:db8::53]:8853"), Name: "dns.test"},
-		"quic://2001:db8::53#dns.example":     {Kind: ServerQUIC, Addr: netip.MustParseAddrPort("[2001:db8::53]:853"), Name: "dns.example"},
-		"https://dns.example/dns-query":       {Kind: ServerHTTPS, URL: "https://dns.example/dns-query"},
-		"https://[2001:db8::53]:8443/a?dns=1": {Kind: ServerHTTPS, URL: "https://[2001:db8::53]:8443/a?dns=1"},
+		"tls://192.0.2.53#dns.example":         {Kind: ServerTLS, Addr: netip.MustParseAddrPort("192.0.2.53:853"), Name: "dns.example"},
+		"tls://192.0.2.53":                     {Kind: ServerTLS, Addr: netip.MustParseAddrPort("192.0.2.53:853"), Name: "192.0.2.53"},
+		"tls://192.0.2.53#192.0.2.54":          {Kind: ServerTLS, Addr: netip.MustParseAddrPort("192.0.2.53:853"), Name: "192.0.2.54"},
+		"tls://[2001:db8::53]:8853#DNS.test.":  {Kind: ServerTLS, Addr: netip.MustParseAddrPort("[2001:db8::53]:8853"), Name: "dns.test"},
+		"tls://DNS.example.":                   {Kind: ServerTLS, Host: "dns.example:853", Name: "dns.example"},
+		"tls://dns.example:8853":               {Kind: ServerTLS, Host: "dns.example:8853", Name: "dns.example"},
+		"quic://2001:db8::53#dns.example":      {Kind: ServerQUIC, Addr: netip.MustParseAddrPort("[2001:db8::53]:853"), Name: "dns.example"},
+		"quic://dns.example":                   {Kind: ServerQUIC, Host: "dns.example:853", Name: "dns.example"},
+		"https://dns.example/dns-query":        {Kind: ServerHTTPS, Host: "dns.example:443", Name: "dns.example", Path: "/dns-query"},
+		"https://192.0.2.53/dns-query#dns.tld": {Kind: ServerHTTPS, Addr: netip.MustParseAddrPort("192.0.2.53:443"), Name: "dns.tld", Path: "/dns-query"},
+		"https://[2001:db8::53]:8443/a?dns=1":  {Kind: ServerHTTPS, Addr: netip.MustParseAddrPort("[2001:db8::53]:8443"), Name: "2001:db8::53", Path: "/a?dns=1"},
 	} {
+		want.Text = text
 		if got, err := parseServer(text); got != want || err != nil {
 			t.Errorf("%s: got %+v, error %v, want %+v", text, got, err, want)
 		}

@@ -34,9 +34,7 @@ func unbuiltKeys() []unbuilt {
 		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},
 		{key: "clients.rate_limit.ipv6_prefix", part: "rate limiting is"},
 
-		{key: "upstream.servers[]", part: "encryption to upstream servers is", built: plainServer, leave: "system, IP or IP:port"},
 		{key: "upstream.strategy", part: "choosing among upstream servers is"},
-		{key: "upstream.bootstrap", part: "finding upstream servers by name is"},
 		{key: "upstream.zones", part: "forwarding by zone is"},
 		{key: "upstream.rebind", part: "protection against rebinding is"},
 
@@ -60,11 +58,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "console.certificate", part: "encryption of the console is"},
 		{key: "console.key", part: "encryption of the console is"},
 	}
-}
-
-func plainServer(v any) bool {
-	kind := v.(Server).Kind
-	return kind == ServerSystem || kind == ServerPlain
 }
 
 func noPrefix(v any) bool { return v.(Sink).Kind != SinkPrefix }

@@ -93,17 +93,11 @@ func (v *validator) upstreams() {
 	if len(v.Upstream.Servers) == 0 {
 		v.fault("upstream.servers", `found no server, expected at least one, as in [system] or ["192.0.2.53"]`)
 	}
-	seen := make(map[Server]bool)
-	for i, s := range v.Upstream.Servers {
-		key := fmt.Sprintf("upstream.servers[%d]", i)
-		if seen[s] {
-			v.fault(key, "found %s twice, expected each server once", s)
-		}
-		seen[s] = true
-		for _, l := range v.Listen.DNS {
-			if s.Kind == ServerPlain && reaches(s.Addr, l) {
-				v.fault(key, "found %s, which is this resolver's own listener %s (listen.dns): every query would be forwarded to itself; name another server", s, l)
-			}
+	v.servers("upstream.servers", v.Upstream.Servers)
+	v.servers("upstream.bootstrap", v.Upstream.Bootstrap)
+	for i, s := range v.Upstream.Bootstrap {
+		if s.Kind != ServerPlain {
+			v.fault(fmt.Sprintf("upstream.bootstrap[%d]", i), "found %s, expected IP or IP:port: whoever finds the address of an encrypted server is asked without encryption", s)
 		}
 	}
 }

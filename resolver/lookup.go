@@ -3,7 +3,7 @@ package resolver
 import (
 	"context"
 	"errors"
-	"net/netip"
+	"fmt"
 	"time"
 
 	"github.com/miekg/dns"
@@ -121,7 +121,7 @@ func appendUpstreamQuery(dst []byte, q *wire.Query) []byte {
 
 // keep caches an upstream's reply, which becomes the entry's. generation is the
 // cache's, of when the query was asked.
-func (r *Resolver) keep(msg, query []byte, key string, generation uint64, server netip.AddrPort) (*cache.Entry, error) {
+func (r *Resolver) keep(msg, query []byte, key string, generation uint64, server fmt.Stringer) (*cache.Entry, error) {
 	e, lifetime, err := r.admit(msg, query, key)
 	if err != nil {
 		r.count.failed.Add(1)

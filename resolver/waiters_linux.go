@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -252,7 +251,7 @@ func (w *waiters) settle(x *outgoing, reply []byte) {
 // keepReply makes an entry of a reply. After a fault there is none, and no reason.
 func (w *waiters) keepReply(x *outgoing, reply []byte, got *fetched) {
 	defer func() { w.prompt.faulty(recover()) }()
-	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, x.generation, netip.AddrPort{})
+	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, x.generation, x.asked.Server())
 	if err != nil {
 		got.failure = wire.EDE{Code: failureCode(err)}
 		return

@@ -51,6 +51,7 @@ type descriptions struct {
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
+	connections                                                                               connectionDescriptions
 }
 
 func newCollector(s *server) *collector {
@@ -109,6 +110,7 @@ func newCollector(s *server) *collector {
 		cacheFlushed:    d("cache_flushed_total", "Answers and failures removed by sinkhole cache flush."),
 		cacheRestored:   d("cache_file_restored_total", "Answers that cache.file had at the start."),
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
+		connections:     newConnectionDescriptions(d),
 	}}
 }
 
@@ -218,6 +220,9 @@ func (c *collector) upstream(m sender, u upstream.ServerStats) {
 	m.counter(c.desc.discarded, u.Mismatched, name, "mismatched")
 	m.counter(c.desc.discarded, u.Malformed, name, "malformed")
 	m.gauge(c.desc.healthy, truth(u.Healthy), name)
+	if u.Connections != nil {
+		c.desc.connections.collect(m, name, u.Connections)
+	}
 	buckets := map[float64]uint64{}
 	for i, bound := range upstream.RTTBounds() {
 		buckets[bound.Seconds()] = u.RTT.Buckets[i]

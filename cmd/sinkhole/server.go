@@ -73,7 +73,7 @@ func (s *server) open(c *configs.Config) (err error) {
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
-		Servers: serverNames(c.Upstream.Servers), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
+		Servers: serverNames(c.Upstream.Servers), Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
 	}); err != nil {
 		return err
 	}

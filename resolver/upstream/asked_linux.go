@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -30,3 +31,6 @@ func (a *Asked) Query() []byte { return a.query.msg }
 
 // Started is when the query was sent, or queued to be.
 func (a *Asked) Started() time.Time { return a.started }
+
+// Server is who was asked.
+func (a *Asked) Server() fmt.Stringer { return a.port.server.name }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -39,8 +38,8 @@ type Error struct {
 
 // Attempt is one failed attempt at one server.
 type Attempt struct {
-	Server    netip.AddrPort
-	Transport string // the transport that failed: udp or tcp
+	Server    fmt.Stringer // as in Reply
+	Transport string       // the transport that failed: udp, tcp, tls, https or quic
 	Took      time.Duration
 	Err       error
 }

@@ -389,7 +389,10 @@ func nameOf(octets int) []byte {
 func TestNewRefuses(t *testing.T) {
 	for _, server := range []string{
 		"", "System", "localhost", "dns.example:53", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:", "192.0.2.256",
-		"0.0.0.0", "[::]:53", "224.0.0.251", "ff02::fb", "255.255.255.255", "[::1", "tls://192.0.2.1#a.example", "https://192.0.2.1/",
+		"0.0.0.0", "[::]:53", "224.0.0.251", "ff02::fb", "255.255.255.255", "[::1", "udp://192.0.2.1", "tls://", "tls://192.0.2.1#", "tls://192.0.2.300", "tls://192.0.2.1:0", "tls://0.0.0.0#a.example", "tls://a.example#b.example",
+		"tls://a.example/x", "tls://a b.example", "tls://a..example", "tls://a.example:x", "tls://192.0.2.1#a example", "quic://[2001:db8::1",
+		"https://", "https://a.example", "https:///dns-query", "https://user@a.example/", "https://a.example/dns-query{?dns}", "https://a.example/#b.example", "https://a.example:0/",
+		"https://a.example/%zz", "http://192.0.2.1/",
 	} {
 		_, err := upstream.New(upstream.Options{Servers: []string{server}, Timeout: time.Second})
 		if err == nil || !strings.Contains(err.Error(), "\""+server+"\"") || !strings.Contains(err.Error(), "expected") {

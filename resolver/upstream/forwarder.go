@@ -6,6 +6,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,8 +23,9 @@ const hedgeAfter = 800 * time.Millisecond
 
 // Options configures a Forwarder.
 type Options struct {
-	// Servers are asked in this order: "IP", "IP:port", or "system" for the
-	// name servers of ResolvConf. None at all is allowed: every exchange then
+	// Servers are asked in this order: "IP", "IP:port", "system" for the name
+	// servers of ResolvConf, or an encrypted one: "tls://IP[:port]#name",
+	// "tls://name[:port]", "https://host/path", "quic://" as "tls://". None at all is allowed: every exchange then
 	// fails with an Error of kind NoServer.
 	Servers []string
 	// Timeout is how long one server may take for its answer over one
@@ -35,17 +37,24 @@ type Options struct {
 	Own func() []netip.AddrPort
 	// ResolvConf is the file behind "system"; "" is /etc/resolv.conf.
 	ResolvConf string
+	// Bootstrap are the plain servers that find the addresses of encrypted ones
+	// given by name; none: those of ResolvConf.
+	Bootstrap []string
+	// RootCAs are whom the certificates of encrypted servers must come from; nil:
+	// the system's.
+	RootCAs *x509.CertPool
 	// Logger may be nil. Only changes of state are logged, never names.
 	Logger *zap.Logger
 }
 
 // Forwarder sends queries to upstream servers. It is safe for concurrent use.
 type Forwarder struct {
-	timeout time.Duration
-	roster  *roster
-	plain   *plain
-	sockets sockets
-	log     *zap.Logger
+	timeout    time.Duration
+	roster     *roster
+	plain      *plain
+	encryption *encryption
+	sockets    sockets
+	log        *zap.Logger
 
 	closing context.Context // done from the call of Close on
 	close   context.CancelFunc
@@ -64,8 +73,8 @@ type Reply struct {
 	// an OPT record although the query had one, and its RCODE may be any. It
 	// belongs to the caller.
 	Msg       []byte
-	Server    netip.AddrPort
-	Transport string        // udp or tcp
+	Server    fmt.Stringer  // a netip.AddrPort; of an encrypted server what stands in Options
+	Transport string        // udp, tcp, tls, https or quic
 	RTT       time.Duration // from the first packet to this server until its reply
 }
 
@@ -77,16 +86,21 @@ func New(o Options) (*Forwarder, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	roster, err := newRoster(o)
+	encryption, err := newEncryption(o)
+	if err != nil {
+		return nil, err
+	}
+	roster, err := newRoster(o, encryption)
 	if err != nil {
 		return nil, err
 	}
 	f := &Forwarder{
-		timeout: o.Timeout,
-		roster:  roster,
-		plain:   newPlain(o.Timeout),
-		sockets: newSockets(),
-		log:     o.Logger,
+		timeout:    o.Timeout,
+		roster:     roster,
+		plain:      newPlain(o.Timeout),
+		encryption: encryption,
+		sockets:    newSockets(),
+		log:        o.Logger,
 	}
 	f.closing, f.close = context.WithCancel(context.Background())
 	return f, nil
@@ -137,6 +151,7 @@ func (f *Forwarder) Close() error {
 	f.mu.Unlock()
 	f.close()
 	f.running.Wait()
+	f.encryption.close()
 	return nil
 }
 

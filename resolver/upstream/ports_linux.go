@@ -36,7 +36,7 @@ const (
 
 // Ports exchanges queries with the server that is to be asked first, over UDP
 // sockets that many queries share: no goroutine, timer or socket for each. It
-// takes what goes the usual way: a server that is up and knows EDNS, a whole
+// takes what goes the usual way: a plain server that is up and knows EDNS, a whole
 // reply in good time. All else it hands back, to be asked by [Forwarder.Exchange],
 // which knows the other servers, TCP, and what to hold against whom.
 //
@@ -147,7 +147,8 @@ func (p *Ports) Ask(a *Asked, msg []byte, now time.Time) bool {
 }
 
 // choose gives the server to ask, nil where Exchange is to choose: when none is
-// up, when one that was down is to be tried, and for servers without EDNS.
+// up, when one that was down is to be tried, and for servers that are encrypted or
+// without EDNS.
 func (p *Ports) choose(now time.Time) *server {
 	if now.Sub(p.chosen) < chooseEvery {
 		return p.server
@@ -161,7 +162,7 @@ func (p *Ports) choose(now time.Time) *server {
 	p.alone = len(servers) == 1
 	for _, s := range servers {
 		up, due := s.health.state(now)
-		if up && !s.withoutEDNS(now) {
+		if up && s.encrypted == nil && !s.withoutEDNS(now) {
 			p.server = s
 		}
 		if up || due {

@@ -322,3 +322,20 @@ func TestPortsChange(t *testing.T) {
 	}
 	spread(t, "IDs", ids, 0)
 }
+
+// An encrypted server is for Exchange, and as long as it is first so is all.
+func TestPortsLeaveEncryptedServers(t *testing.T) {
+	a := newAuthority(t)
+	secure, plain := startTLS(t, a.config(peerName), honestTLS), startPeer(t, "127.0.0.1", honest, nil)
+	first := newReader(t, secureForwarder(t, a, 5*time.Second, secure.server(peerName), plain.String()))
+	if first.ports.Ask(new(upstream.Asked), newQuery(t, "www.example.com."), time.Now()) {
+		t.Error("a query was taken although an encrypted server is first")
+	}
+	second := newReader(t, secureForwarder(t, a, 5*time.Second, plain.String(), secure.server(peerName)))
+	if got := second.result(second.ask("www.example.com.")); got != truth {
+		t.Errorf("got %q, want %q", got, truth)
+	}
+	if n := secure.queries.Load(); n != 0 {
+		t.Errorf("the encrypted server was asked %d times", n)
+	}
+}

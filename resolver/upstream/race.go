@@ -100,14 +100,14 @@ func (r *race) launch(ctx context.Context) {
 	r.f.running.Add(1)
 	go func() {
 		defer r.f.running.Done()
-		a.run(ctx, r.f.plain, q)
+		a.run(ctx, r.f, q)
 		r.f.sockets.give()
 		r.results <- a
 	}()
 }
 
-func (a *attempt) run(ctx context.Context, p *plain, q query) {
-	msg, transport, err := p.exchange(ctx, a.server, q)
+func (a *attempt) run(ctx context.Context, f *Forwarder, q query) {
+	msg, transport, err := f.ask(ctx, a.server, q)
 	a.ended = time.Now()
 	a.msg, a.transport = msg, transport
 	if err != nil && !errors.As(err, &a.err) {
@@ -146,13 +146,13 @@ func (r *race) finish(a *attempt) (Reply, bool) {
 			a.err = failuref(causeCancelled, "given up, the exchange took too long")
 		}
 		a.server.failed(a.started, a.ended, a.err)
-		r.failed = append(r.failed, Attempt{Server: a.server.addr, Transport: a.transport, Took: took, Err: a.err})
+		r.failed = append(r.failed, Attempt{Server: a.server.name, Transport: a.transport, Took: took, Err: a.err})
 		return Reply{}, false
 	}
 	a.server.answered(a.ended)
 	a.server.counters.replies.Add(1)
 	a.server.counters.observe(took)
-	reply := Reply{Msg: a.msg, Server: a.server.addr, Transport: a.transport, RTT: took}
+	reply := Reply{Msg: a.msg, Server: a.server.name, Transport: a.transport, RTT: took}
 	if !declines(a.msg) {
 		return reply, true
 	}
@@ -199,7 +199,7 @@ func (r *race) unasked(outer context.Context) error {
 		return err
 	}
 	return &Error{Kind: Network, Attempts: []Attempt{{
-		Server: r.plan[0].addr, Transport: overUDP, Took: 2 * r.f.timeout,
+		Server: r.plan[0].name, Transport: r.plan[0].over(), Took: 2 * r.f.timeout,
 		Err: failuref(causeLocal, "all %d sockets for upstream queries are in use", cap(r.f.sockets)),
 	}}}
 }

@@ -18,7 +18,7 @@ type roster struct {
 	system     *system   // nil where "system" is not configured
 }
 
-func newRoster(o Options) (*roster, error) {
+func newRoster(o Options, e *encryption) (*roster, error) {
 	r := &roster{}
 	for _, text := range o.Servers {
 		if text == systemKeyword {
@@ -26,6 +26,14 @@ func newRoster(o Options) (*roster, error) {
 				r.system = newSystem(o)
 				r.configured = append(r.configured, nil)
 			}
+			continue
+		}
+		if isEncrypted(text) {
+			s, err := newEncryptedServer(text, e)
+			if err != nil {
+				return nil, err
+			}
+			r.configured = append(r.configured, s)
 			continue
 		}
 		addr, err := parseServer(text)
@@ -66,12 +74,12 @@ func checkServer(to netip.AddrPort) error {
 	return nil
 }
 
-// current returns all servers in configured order, each address once, or why
+// current returns all servers in configured order, each name once, or why
 // there are none.
 func (r *roster) current(now time.Time) ([]*server, string) {
 	servers := make([]*server, 0, len(r.configured))
 	add := func(s *server) {
-		if !slices.ContainsFunc(servers, func(t *server) bool { return t.addr == s.addr }) {
+		if !slices.ContainsFunc(servers, func(t *server) bool { return t.name == s.name }) {
 			servers = append(servers, s)
 		}
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -11,17 +12,19 @@ import (
 // plainFor is how long a server that does not know EDNS is asked without it.
 const plainFor = 15 * time.Minute
 
-// server is one upstream server: its address and all that is remembered of it.
+// server is one upstream server: where it is and all that is remembered of it.
 type server struct {
-	addr     netip.AddrPort
-	log      *zap.Logger
-	health   health
-	counters counters
-	plain    atomic.Int64 // Unix nanoseconds until which it is asked without EDNS
+	name      fmt.Stringer   // addr, or what stands in the configuration: no two servers share it
+	addr      netip.AddrPort // of a plain server
+	encrypted *encrypted     // nil: a plain server
+	log       *zap.Logger
+	health    health
+	counters  counters
+	plain     atomic.Int64 // Unix nanoseconds until which it is asked without EDNS
 }
 
 func newServer(addr netip.AddrPort, log *zap.Logger) *server {
-	return &server{addr: addr, log: log.With(zap.Stringer("server", addr))}
+	return &server{name: addr, addr: addr, log: log.With(zap.Stringer("server", addr))}
 }
 
 // answered notes any checked reply.
@@ -52,8 +55,8 @@ func (s *server) rememberWithoutEDNS(now time.Time) {
 
 func (s *server) stats() ServerStats {
 	c := &s.counters
-	return ServerStats{
-		Server:     s.addr,
+	stats := ServerStats{
+		Server:     s.name,
 		Healthy:    s.health.up(),
 		Exchanges:  c.exchanges.Load(),
 		Replies:    c.replies.Load(),
@@ -70,4 +73,9 @@ func (s *server) stats() ServerStats {
 		OverTCP:    c.overTCP.Load(),
 		RTT:        c.histogram(),
 	}
+	if s.encrypted != nil {
+		connections := s.encrypted.stats()
+		stats.Connections = &connections
+	}
+	return stats
 }

@@ -1,7 +1,7 @@
 package upstream
 
 import (
-	"net/netip"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -29,7 +29,7 @@ func RTTBounds() [rttBuckets]time.Duration {
 // ServerStats is what happened with one server since the start. Exchanges =
 // Replies + Timeouts + Refused + Network + Local + Abandoned + those under way.
 type ServerStats struct {
-	Server  netip.AddrPort
+	Server  fmt.Stringer // as in Reply
 	Healthy bool
 
 	Exchanges uint64 // attempts begun
@@ -48,6 +48,17 @@ type ServerStats struct {
 	OverTCP    uint64 // queries sent over TCP
 
 	RTT RTTHistogram
+
+	Connections *ConnectionStats // of an encrypted server, else nil
+}
+
+// ConnectionStats is about the connections to an encrypted server.
+type ConnectionStats struct {
+	Open      int64  // now
+	Opened    uint64 // since the start
+	Resumed   uint64 // of these, with the session of an earlier one
+	Requeried uint64 // queries sent once more since their connection had ended
+	Crowded   uint64 // queries that waited since all connections there may be were full
 }
 
 // RTTHistogram holds the times that Replies took.

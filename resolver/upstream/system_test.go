@@ -180,7 +180,7 @@ func TestSystemAmongOthers(t *testing.T) {
 	})
 	var got []string
 	for _, s := range f.Stats() {
-		got = append(got, s.Server.Addr().String())
+		got = append(got, s.Server.(netip.AddrPort).Addr().String())
 	}
 	if want := "192.0.2.3 192.0.2.1 192.0.2.2 192.0.2.4"; strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)

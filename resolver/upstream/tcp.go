@@ -48,7 +48,8 @@ func (t *tcp) exchange(ctx context.Context, s *server, q query) ([]byte, error) 
 	return q.complete(msg), nil
 }
 
-func readMessage(ctx context.Context, conn net.Conn) ([]byte, error) {
+// readMessage reads one message with its length before it. Its error is a *failure.
+func readMessage(ctx context.Context, conn io.Reader) ([]byte, error) {
 	var length [2]byte
 	n, err := io.ReadFull(conn, length[:])
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

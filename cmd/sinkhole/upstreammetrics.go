@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sinkhole/resolver/upstream"
+)
+
+// connectionDescriptions are the metrics that each encrypted upstream has.
+type connectionDescriptions struct {
+	open, opened, requeried, crowded *prometheus.Desc
+}
+
+func newConnectionDescriptions(d func(name, help string, labels ...string) *prometheus.Desc) connectionDescriptions {
+	return connectionDescriptions{
+		open:      d("upstream_connections", "Connections to an encrypted upstream now.", "server"),
+		opened:    d("upstream_connections_opened_total", "Connections set up, with a new TLS session or with that of an earlier one.", "server", "session"),
+		requeried: d("upstream_requeried_total", "Queries sent once more since their connection had ended.", "server"),
+		crowded:   d("upstream_crowded_total", "Queries that waited since all connections there may be were full.", "server"),
+	}
+}
+
+func (d *connectionDescriptions) collect(m sender, server string, s *upstream.ConnectionStats) {
+	m.gauge(d.open, float64(s.Open), server)
+	m.counter(d.opened, s.Opened-s.Resumed, server, "new")
+	m.counter(d.opened, s.Resumed, server, "resumed")
+	m.counter(d.requeried, s.Requeried, server)
+	m.counter(d.crowded, s.Crowded, server)
+}
