@@ -108,8 +108,9 @@ func writtenFields(t *testing.T) map[string]bool {
 	full := &testPolicy{indicators: []Indicator{fullPolicy.indicators[0], fullPolicy.indicators[1]}}
 	everything := func(h *Hit) {
 		h.Group = "north"
-		h.Forwarder, h.Expected, h.Identified, h.Identity = true, true, true, fullIdentity
-		h.Identity.Addr = netip.Addr{} // with one there is no port
+		identity := fullIdentity
+		identity.Addr = netip.Addr{} // with one there is no port
+		h.Forwarder, h.Expected, h.Identity = true, true, &identity
 		h.Evidence, h.NRules, h.Rules, h.MoreRules = full, 2, [MaxRules]uint64{0, 1}, 1
 		h.Trigger, h.Value, h.Chain = TriggerCNAME, wireName("bad", "example"), wireName("bad", "example")
 	}

@@ -129,8 +129,10 @@ type Hit struct {
 	Claimed     uint16 // the EDNS option by which somebody who is not believed said who asks; 0: none
 	Fingerprint Fingerprint
 	Proxy       Proxy
-	Relayed     bool // Peer means something: the socket's other end is not Client
-	Identified  bool // Identity means something
+	Relayed     bool // the socket's other end is not Client, but Peer
+	// Identity is what a forwarder that is believed says of the client; nil: nobody
+	// does. Recording copies it.
+	Identity *Identity
 
 	// The arrays are at the end, so that what is used of a hit lies together.
 
@@ -139,8 +141,7 @@ type Hit struct {
 	QNameLen uint8
 	QName    [255]byte // wire form, lower case; what is behind the first QNameLen octets means nothing
 
-	Peer     netip.AddrPort
-	Identity Identity
+	Peer netip.AddrPort // the socket's other end, if Relayed
 }
 
 // set makes h a copy of o, without what means nothing in its arrays: a ring of hits
@@ -157,12 +158,9 @@ func (h *Hit) set(o *Hit) {
 	h.Observe, h.Satisfied, h.Action = o.Observe, o.Satisfied, o.Action
 	h.Sink, h.TTL, h.HasTTL = o.Sink, o.TTL, o.HasTTL
 	h.Forwarder, h.Expected, h.Claimed, h.Fingerprint = o.Forwarder, o.Expected, o.Claimed, o.Fingerprint
-	h.Proxy, h.Relayed, h.Identified = o.Proxy, o.Relayed, o.Identified
+	h.Proxy, h.Relayed, h.Identity = o.Proxy, o.Relayed, o.Identity
 	if o.Relayed {
 		h.Peer = o.Peer
-	}
-	if o.Identified {
-		h.Identity = o.Identity
 	}
 }
 

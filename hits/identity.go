@@ -104,7 +104,7 @@ func (h *Hit) peer() netip.AddrPort {
 
 // told reports whether the client's address is one that a forwarder told: the
 // port, which is the forwarder's, is then none of the client's.
-func (h *Hit) told() bool { return h.Identified && h.Identity.Addr.IsValid() }
+func (h *Hit) told() bool { return h.Identity != nil && h.Identity.Addr.IsValid() }
 
 // addClient adds who asked.
 func (l *line) addClient() {
@@ -115,7 +115,7 @@ func (l *line) addClient() {
 	} else {
 		l.addAddrPort(h.Client)
 	}
-	if h.Identified && h.Identity.HasMAC() {
+	if h.Identity != nil && h.Identity.HasMAC() {
 		l.mac("mac", h.Identity.MAC)
 	}
 	l.end('}')
@@ -134,8 +134,8 @@ func (l *line) addPeer() {
 func (l *line) addIdentity() {
 	h := l.h
 	switch {
-	case h.Identified:
-		l.addBelieved(&h.Identity)
+	case h.Identity != nil:
+		l.addBelieved(h.Identity)
 	case h.Claimed != 0:
 		l.object("identity")
 		l.bool("trusted", false)

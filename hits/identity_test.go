@@ -18,8 +18,8 @@ var fullIdentity = Identity{
 func identified(mod func(*Identity)) func(*Hit) {
 	return func(h *Hit) {
 		h.Peer, h.Relayed = netip.MustParseAddrPort("198.51.100.9:5353"), true
-		h.Identified, h.Identity = true, Identity{Forwarder: h.Peer.Addr()}
-		mod(&h.Identity)
+		h.Identity = &Identity{Forwarder: h.Peer.Addr()}
+		mod(h.Identity)
 		h.Client = h.Peer
 		if h.Identity.Addr.IsValid() {
 			h.Client = netip.AddrPortFrom(h.Identity.Addr, 0)
@@ -175,7 +175,11 @@ func TestMergingTellsIdentitiesApart(t *testing.T) {
 		}
 		seen, sum := map[Identity]bool{}, uint64(0)
 		m.flush(testTime, true, 100, func(g *group) {
-			seen[g.first.Identity] = true
+			if g.first.Identity == nil {
+				seen[Identity{}] = true
+			} else {
+				seen[*g.first.Identity] = true
+			}
 			sum += g.count
 			line, rec := encodeLine(t, nil, g)
 			if rec.Sinkhole.Merged != kind || rec.Sinkhole.Count != 3 {

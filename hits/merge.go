@@ -116,8 +116,8 @@ func (t *tables) clear() {
 // use the same private addresses, and whoever asks from an address itself is not who
 // is said to have it.
 func (t *tables) client(h *Hit) *clientGroups {
-	if h.Identified {
-		return t.identified(&h.Identity)
+	if h.Identity != nil {
+		return t.identified(h.Identity)
 	}
 	a := h.Client.Addr()
 	if t.latest != nil && t.latest.addr == a {
@@ -401,15 +401,30 @@ func (j *judges) deciding(h *Hit) ruleRef {
 
 func newGroup(kind string, h *Hit, j *judges) *group {
 	g := &group{kind: kind, judges: j, last: h.Time, proven: true, expected: true, action: h.Action}
-	g.first.set(h)
+	g.setFirst(h)
 	return g
+}
+
+// setFirst makes h the hit that the line has the details of. All hits of a group
+// have equal identities.
+func (g *group) setFirst(h *Hit) {
+	identity := g.first.Identity
+	g.first.set(h)
+	if h.Identity == nil {
+		return
+	}
+	if identity == nil {
+		copied := *h.Identity
+		identity = &copied
+	}
+	g.first.Identity = identity
 }
 
 func (g *group) add(h *Hit) {
 	g.count++
 	g.addRules(h)
 	if h.Time.Before(g.first.Time) {
-		g.first.set(h) // so that the line's time and port are of one query
+		g.setFirst(h) // so that the line's time and port are of one query
 	}
 	if h.Time.After(g.last) {
 		g.last = h.Time

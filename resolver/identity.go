@@ -69,7 +69,7 @@ func (r *Resolver) attribute(h *hits.Hit, q *request) {
 		}
 		return
 	}
-	h.Identified, h.Identity = true, q.identity
+	h.Identity = &q.identity
 	if asker == q.client.Addr() {
 		h.Forwarder = !q.identity.Tells() || q.identity.Addr.IsValid()
 		return
