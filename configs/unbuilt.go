@@ -27,8 +27,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "listen.key", part: "listening with encryption is"},
 		{key: "listen.proxy_protocol_from", part: "the PROXY protocol is"},
 
-		{key: "clients.forwarders", part: "believing the client identity that forwarders send is"},
-		{key: "clients.expected", part: "marking expected clients is"},
 		{key: "clients.rate_limit.queries_per_second", part: "rate limiting is"},
 		{key: "clients.rate_limit.burst", part: "rate limiting is"},
 		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},

@@ -17,6 +17,11 @@ type Filter struct {
 	Within time.Duration
 
 	Client netip.Prefix
+	// Peer is for what came through a forwarder or a balancer.
+	Peer netip.Prefix
+	MAC  string // of the client, in the form of a record: 00-00-5E-00-53-23
+	// Unexpected leaves out what clients do that look up such names for a living.
+	Unexpected bool
 	// Port is the client's source port; a merged line that names it matches. A
 	// port that truncation left out of a line does not: what is not written is
 	// no evidence.
@@ -59,17 +64,19 @@ func (f *Filter) match(r *Record) bool {
 	if r.Event.Dataset == DatasetJournal {
 		return f.Journal
 	}
-	return (!f.Client.IsValid() || f.matchClient(r.Client.IP)) &&
+	return (!f.Client.IsValid() || within(f.Client, r.Client.IP)) &&
+		(!f.Peer.IsValid() || within(f.Peer, r.Sinkhole.Peer.IP) || within(f.Peer, r.Sinkhole.Identity.Forwarder)) &&
+		(f.MAC == "" || r.Client.MAC == f.MAC) &&
+		(!f.Unexpected || !r.Sinkhole.Expected) &&
 		(f.Port == 0 || r.HasPort(f.Port)) &&
 		(f.Family == "" || r.HasFamily(f.Family)) &&
 		(f.List == "" || r.HasList(f.List))
 }
 
-// matchClient compares without the 4in6 form, in which either may be written.
-func (f *Filter) matchClient(client netip.Addr) bool {
-	p := f.Client
+// within compares without the 4in6 form, in which either may be written.
+func within(p netip.Prefix, addr netip.Addr) bool {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
-	return p.Contains(client.Unmap())
+	return p.Contains(addr.Unmap())
 }

@@ -41,7 +41,8 @@ func testHit(mod func(*Hit)) *Hit {
 		QType:  1, QClass: 1, ID: 4711,
 		Flags: 1<<15 | 1<<8 | 1<<7, Answered: true,
 		NRules: 1, Evidence: somePolicy,
-		Action: "sinkhole", Sink: netip.MustParseAddr("203.0.113.1"), TTL: 60, HasTTL: true,
+		Fingerprint: Fingerprint{RD: true, EDNS: true, UDPSize: 1232},
+		Action:      "sinkhole", Sink: netip.MustParseAddr("203.0.113.1"), TTL: 60, HasTTL: true,
 	}
 	h.QNameLen = uint8(copy(h.QName[:], wireName("a", "bad", "example")))
 	if mod != nil {

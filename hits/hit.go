@@ -84,7 +84,7 @@ const MaxRules = 16
 // the strings and the Evidence refer to memory that never changes.
 type Hit struct {
 	Time   time.Time      // when the query was read
-	Client netip.AddrPort // the socket's other end
+	Client netip.AddrPort // who asked: the socket's other end, or what a balancer or a forwarder that is believed says
 	Group  string         // of the client, as the policy names it; "": in none
 	Server netip.AddrPort // the address that was asked
 
@@ -96,7 +96,7 @@ type Hit struct {
 	RCode     uint16 // of the answer, extended bits included
 	Transport Transport
 	// SourceProven is true where the client's address cannot be forged: TCP
-	// and all that builds on a handshake.
+	// and all that builds on a handshake. What a forwarder tells is not proven.
 	SourceProven bool
 	Truncated    bool // the answer had TC set
 
@@ -124,12 +124,24 @@ type Hit struct {
 	// synthesized SOA, with that TTL, which may be 0.
 	HasTTL bool
 
+	Forwarder   bool   // Client is a configured forwarder's, and who asked it is not known
+	Expected    bool   // of a client that looks up such names for a living
+	Claimed     uint16 // the EDNS option by which somebody who is not believed said who asks; 0: none
+	Fingerprint Fingerprint
+	Proxy       Proxy
+	Relayed     bool // the socket's other end is not Client, but Peer
+	// Identity is what a forwarder that is believed says of the client; nil: nobody
+	// does. Recording copies it.
+	Identity *Identity
+
 	// The arrays are at the end, so that what is used of a hit lies together.
 
 	// Rules are NRules rules, the deciding one first.
 	Rules    [MaxRules]uint64
 	QNameLen uint8
 	QName    [255]byte // wire form, lower case; what is behind the first QNameLen octets means nothing
+
+	Peer netip.AddrPort // the socket's other end, if Relayed
 }
 
 // set makes h a copy of o, without what means nothing in its arrays: a ring of hits
@@ -145,6 +157,11 @@ func (h *Hit) set(o *Hit) {
 	h.NRules, h.MoreRules, h.Evidence = o.NRules, o.MoreRules, o.Evidence
 	h.Observe, h.Satisfied, h.Action = o.Observe, o.Satisfied, o.Action
 	h.Sink, h.TTL, h.HasTTL = o.Sink, o.TTL, o.HasTTL
+	h.Forwarder, h.Expected, h.Claimed, h.Fingerprint = o.Forwarder, o.Expected, o.Claimed, o.Fingerprint
+	h.Proxy, h.Relayed, h.Identity = o.Proxy, o.Relayed, o.Identity
+	if o.Relayed {
+		h.Peer = o.Peer
+	}
 }
 
 // Evidence turns the rule numbers of a Hit into what is known about them. It is

@@ -74,7 +74,7 @@ func (e *encoder) appendLine(dst []byte, h *Hit, g *group, now time.Time) []byte
 	l.text = dst
 	e.open(l, h.Time)
 	e.addEvent(l, now)
-	l.addEndpoint("client", h.Client)
+	l.addClient()
 	l.addEndpoint("server", h.Server)
 	l.raw(e.observer)
 	l.addNetwork()

@@ -56,7 +56,7 @@ func TestLineOfAHit(t *testing.T) {
 		`"network":{"transport":"udp","protocol":"dns","type":"ipv4"},` +
 		`"dns":{"id":"4711","question":{"name":"a.bad.example","type":"A","class":"IN","registered_domain":"bad.example"},"response_code":"NOERROR","header_flags":["RD","RA"],"resolved_ip":["203.0.113.1"]},` +
 		`"threat":{"indicator":{"type":"domain-name","name":"bad.example","confidence":"High","first_seen":"2025-01-09T00:00:00Z","last_seen":"2025-02-09T00:00:00Z","provider":"op-secure","reference":"https://ref.example/","marking":{"tlp":"AMBER"}},"feed":{"name":"op-secure"},"software":{"name":"Lumma Stealer","type":"Malware"}},` +
-		`"sinkhole":{"time_unix_ns":"1769915045123456789","transport":"udp","trigger":"qname","scope":"subtree","value":"a.bad.example","families":["Lumma Stealer"],"lists":[{"name":"op-secure","version":"sha256:00","file":"a.csv","line":17}],"confidence":80,"expires":"2027-01-01T00:00:00Z","address":"203.0.113.1","ttl":60,"source_proven":false,"peer":{"ip":"192.0.2.7","port":40111,"proxy":"none"},"mode":"enforce","count":1}}` + "\n"
+		`"sinkhole":{"time_unix_ns":"1769915045123456789","transport":"udp","trigger":"qname","scope":"subtree","value":"a.bad.example","families":["Lumma Stealer"],"lists":[{"name":"op-secure","version":"sha256:00","file":"a.csv","line":17}],"confidence":80,"expires":"2027-01-01T00:00:00Z","address":"203.0.113.1","ttl":60,"source_proven":false,"peer":{"ip":"192.0.2.7","port":40111,"proxy":"none"},"fingerprint":"rd-edns1232","mode":"enforce","count":1}}` + "\n"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

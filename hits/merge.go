@@ -53,6 +53,7 @@ type merger struct {
 type tables struct {
 	byKey   map[mergeKey]*group
 	clients map[netip.Addr]*clientGroups
+	told    map[Identity]*clientGroups // those that forwarders tell of
 	// pairs are of the hits that are merged by client.
 	pairs map[clientIndicator]struct{}
 
@@ -63,9 +64,10 @@ type tables struct {
 // clientGroups are those of one client in a window.
 type clientGroups struct {
 	addr   netip.Addr
-	number uint32 // the client's in its window
-	keys   int    // groups by indicator
-	all    *group // the hits that have none of those; nil: every one has
+	told   *Identity // a forwarder tells of it: addr means nothing; nil: none does
+	number uint32    // the client's in its window
+	keys   int       // groups by indicator
+	all    *group    // the hits that have none of those; nil: every one has
 	// full knows the keys of a client that gets no more of them: most of its further
 	// hits have none, and are told so without a look into a large map. nil: not full.
 	full *keyFilter
@@ -98,18 +100,26 @@ func (t *tables) filled(c *clientGroups) *keyFilter {
 }
 
 func newTables() *tables {
-	return &tables{byKey: map[mergeKey]*group{}, clients: map[netip.Addr]*clientGroups{}, pairs: map[clientIndicator]struct{}{}}
+	return &tables{byKey: map[mergeKey]*group{}, clients: map[netip.Addr]*clientGroups{}, told: map[Identity]*clientGroups{}, pairs: map[clientIndicator]struct{}{}}
 }
 
 func (t *tables) clear() {
 	clear(t.byKey)
 	clear(t.clients)
+	clear(t.told)
 	clear(t.pairs)
 	t.named, t.latest = 0, nil
 }
 
-// client gives the groups of a client, which may be none.
-func (t *tables) client(a netip.Addr) *clientGroups {
+// client gives the groups of a client, which may be none. Clients of which
+// forwarders tell are told apart by all that is told of them, and by who tells: sites
+// use the same private addresses, and whoever asks from an address itself is not who
+// is said to have it.
+func (t *tables) client(h *Hit) *clientGroups {
+	if h.Identity != nil {
+		return t.identified(h.Identity)
+	}
+	a := h.Client.Addr()
 	if t.latest != nil && t.latest.addr == a {
 		return t.latest
 	}
@@ -123,9 +133,24 @@ func (t *tables) client(a netip.Addr) *clientGroups {
 	return c
 }
 
+func (t *tables) identified(i *Identity) *clientGroups {
+	c := t.told[*i]
+	if c == nil {
+		t.named++
+		id := *i
+		c = &clientGroups{told: &id, number: t.named}
+		t.told[id] = c
+	}
+	return c
+}
+
 // forget lets go of a client that has no groups.
 func (t *tables) forget(c *clientGroups) {
-	if c.keys == 0 && c.all == nil {
+	switch {
+	case c.keys > 0 || c.all != nil:
+	case c.told != nil:
+		delete(t.told, *c.told)
+	default:
 		delete(t.clients, c.addr)
 		t.latest = nil
 	}
@@ -205,6 +230,7 @@ type group struct {
 	ports          []uint16
 	portsTruncated bool
 	proven         bool // of every hit
+	expected       bool // of every hit
 
 	denied   bool // at least one hit did not get the true answer
 	enforced bool // at least one hit was not only observed
@@ -302,7 +328,7 @@ func (w *window) group(h *Hit, m *merger) *group {
 			w.tables = newTables()
 		}
 	}
-	c := w.client(h.Client.Addr())
+	c := w.client(h)
 	deciding := w.judges.deciding(h)
 	key := mergeKey{
 		rule: deciding.rule, client: c.number, qtype: h.QType,
@@ -374,27 +400,43 @@ func (j *judges) deciding(h *Hit) ruleRef {
 }
 
 func newGroup(kind string, h *Hit, j *judges) *group {
-	g := &group{kind: kind, judges: j, last: h.Time, proven: true, action: h.Action}
-	g.first.set(h)
+	g := &group{kind: kind, judges: j, last: h.Time, proven: true, expected: true, action: h.Action}
+	g.setFirst(h)
 	return g
+}
+
+// setFirst makes h the hit that the line has the details of. All hits of a group
+// have equal identities.
+func (g *group) setFirst(h *Hit) {
+	identity := g.first.Identity
+	g.first.set(h)
+	if h.Identity == nil {
+		return
+	}
+	if identity == nil {
+		copied := *h.Identity
+		identity = &copied
+	}
+	g.first.Identity = identity
 }
 
 func (g *group) add(h *Hit) {
 	g.count++
 	g.addRules(h)
 	if h.Time.Before(g.first.Time) {
-		g.first.set(h) // so that the line's time and port are of one query
+		g.setFirst(h) // so that the line's time and port are of one query
 	}
 	if h.Time.After(g.last) {
 		g.last = h.Time
 	}
 	g.proven = g.proven && h.SourceProven
+	g.expected = g.expected && h.Expected
 	g.denied = g.denied || !h.allowed()
 	g.enforced = g.enforced || !h.Observe
 	if h.Action != g.action {
 		g.action = severalActions
 	}
-	if p := h.Client.Port(); !g.portsTruncated && !slices.Contains(g.ports, p) {
+	if p := h.Client.Port(); !h.told() && !g.portsTruncated && !slices.Contains(g.ports, p) {
 		if g.portsTruncated = len(g.ports) == MaxMergedPorts; !g.portsTruncated {
 			g.ports = append(g.ports, p)
 		}

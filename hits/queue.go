@@ -29,8 +29,17 @@ type Queue struct {
 
 // slot is free for position p when turn is p, and filled when it is p+1.
 type slot struct {
-	turn atomic.Uint64
-	hit  Hit
+	turn     atomic.Uint64
+	hit      Hit
+	identity Identity // of hit
+}
+
+func (s *slot) set(h *Hit) {
+	s.hit.set(h)
+	if h.Identity != nil {
+		s.identity = *h.Identity
+		s.hit.Identity = &s.identity
+	}
 }
 
 // closedBit of the tail makes every later claim fail.
@@ -58,7 +67,7 @@ func (q *Queue) Record(h *Hit) {
 		turn := s.turn.Load()
 		if turn == pos {
 			if q.tail.CompareAndSwap(pos, pos+1) {
-				s.hit.set(h)
+				s.set(h)
 				s.turn.Store(pos + 1)
 				break
 			}

@@ -19,7 +19,7 @@ type Record struct {
 	Time     time.Time      `json:"@timestamp"`
 	Event    RecordEvent    `json:"event"`
 	Client   Endpoint       `json:"client"`
-	Server   Endpoint       `json:"server"`
+	Server   RecordServer   `json:"server"`
 	Observer Observer       `json:"observer"`
 	Network  RecordNetwork  `json:"network"`
 	DNS      RecordDNS      `json:"dns"`
@@ -45,8 +45,15 @@ type RecordEvent struct {
 	End      time.Time `json:"end"`   // of a merged line: the last hit
 }
 
-// Endpoint is an address and port.
+// Endpoint is who asked. The port is 0 where a forwarder told the address.
 type Endpoint struct {
+	IP   netip.Addr `json:"ip"`
+	Port uint16     `json:"port"`
+	MAC  string     `json:"mac"` // 00-00-5E-00-53-23; "": not known
+}
+
+// RecordServer is the address that was asked.
+type RecordServer struct {
 	IP   netip.Addr `json:"ip"`
 	Port uint16     `json:"port"`
 }
@@ -122,6 +129,11 @@ type RecordSinkhole struct {
 	TTL          *uint32           `json:"ttl"` // nil: nothing synthesized was answered
 	SourceProven bool              `json:"source_proven"`
 	Peer         RecordPeer        `json:"peer"`
+	Identity     RecordIdentity    `json:"identity"`
+	ECS          RecordECS         `json:"ecs"`
+	Forwarder    bool              `json:"forwarder"` // client.ip is a forwarder's, and who asked it is not known
+	Expected     bool              `json:"expected"`
+	Fingerprint  string            `json:"fingerprint"`
 	Mode         string            `json:"mode"`
 	Group        string            `json:"group"` // of the client; "": in none
 	Count        uint64            `json:"count"`
@@ -170,6 +182,24 @@ type RecordPeer struct {
 	IP    netip.Addr `json:"ip"`
 	Port  uint16     `json:"port"`
 	Proxy string     `json:"proxy"`
+}
+
+// RecordIdentity is what EDNS options say of who asks. Of those that are not
+// believed only the first one's code is kept.
+type RecordIdentity struct {
+	Trusted   bool       `json:"trusted"`
+	Source    string     `json:"source"` // edns65001; "": nobody said anything
+	CPE       string     `json:"cpe_id"`
+	Device    string     `json:"device_id"`
+	Org       uint32     `json:"org_id"`
+	Asset     uint32     `json:"asset_id"`
+	Forwarder netip.Addr `json:"forwarder"` // who said so, where that is not the peer
+}
+
+// RecordECS is the client subnet that a believed forwarder sent.
+type RecordECS struct {
+	Subnet       netip.Prefix `json:"subnet"`
+	SourcePrefix int          `json:"source_prefix"`
 }
 
 // Accounting is what the stop and lost records say: [Stats] in short.

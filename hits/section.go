@@ -67,7 +67,7 @@ func (l *line) addNetwork() {
 	l.object("network")
 	l.token("transport", l.h.Transport.Network())
 	l.raw(`"protocol":"dns"`)
-	if a := l.h.Client.Addr().Unmap(); a.Is4() {
+	if a := l.h.peer().Addr().Unmap(); a.Is4() {
 		l.raw(`"type":"ipv4"`)
 	} else if a.Is6() {
 		l.raw(`"type":"ipv6"`)
@@ -195,9 +195,10 @@ func (l *line) addSinkhole() {
 		}
 	}
 	l.bool("source_proven", proven)
-	if h.Client.IsValid() {
+	if h.peer().IsValid() {
 		l.addPeer()
 	}
+	l.addIdentity()
 	if observed {
 		l.raw(`"mode":"observe"`)
 	} else {
@@ -209,15 +210,6 @@ func (l *line) addSinkhole() {
 	} else {
 		l.addMerged()
 	}
-	l.end('}')
-}
-
-// addPeer adds the socket's other end. No proxy is believed yet, so it is the
-// client too.
-func (l *line) addPeer() {
-	l.object("peer")
-	l.addAddrPort(l.h.Client)
-	l.raw(`"proxy":"none"`)
 	l.end('}')
 }
 
@@ -341,11 +333,13 @@ func (l *line) addMerged() {
 	l.uint("count", g.count)
 	l.string("merged", g.kind)
 	l.digits("last_unix_ns", g.last.UnixNano())
-	l.array("ports")
-	for _, port := range g.ports {
-		l.numeral(uint64(port))
+	if len(g.ports) > 0 {
+		l.array("ports")
+		for _, port := range g.ports {
+			l.numeral(uint64(port))
+		}
+		l.end(']')
 	}
-	l.end(']')
 	if g.portsTruncated {
 		l.bool("ports_truncated", true)
 	}

@@ -89,10 +89,10 @@ func (g glance) request() *request {
 // judge is the question phase.
 func (g glance) judge(p *blocklist.Policy, q *request, now int64, v *blocklist.Verdict) {
 	if g.of == nil || g.of.policy != p {
-		p.JudgeQuestion(q.client.Addr(), q.QName(), now, v)
+		p.JudgeQuestion(q.asker(), q.QName(), now, v)
 		return
 	}
-	p.JudgeFound(q.client.Addr(), q.QName(), &g.of.found[g.place], now, v)
+	p.JudgeFound(q.asker(), q.QName(), &g.of.found[g.place], now, v)
 }
 
 // cached is the cache's entry of a key.

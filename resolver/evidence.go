@@ -57,6 +57,7 @@ func (r *Resolver) record(q *request, p *blocklist.Policy, v *blocklist.Verdict,
 		Observe: v.Decision != blocklist.Enforce, Satisfied: v.Decision == blocklist.Enforce && !enforced(q, v),
 		Action: action, Sink: sink.addr, TTL: sink.ttl, HasTTL: sink.hasTTL,
 	}
+	r.attribute(&h, q)
 	copy(h.QName[:], q.QName())
 	copy(h.Rules[:], v.Rules[:v.N])
 	if answer != nil {

@@ -69,7 +69,10 @@ func serve(h *handler, w *writer, msg []byte) (handled bool) {
 // ID and question to the letter, in a form that the library reads, and within
 // what the client takes; nothing ends in a fault.
 func FuzzExchange(f *testing.F) {
+	settings := sinkSettings()
+	settings.Forwarders = settings.Allow // what they say of their clients is read
 	k := newRig(f, rigOptions{
+		settings: settings,
 		specs: specsOf(
 			list(f, "stealers", "bad.example\n198.51.100.0/24\n2001:db8::/32\n"),
 			list(f, "zone", "$ORIGIN zone.\n@ 300 SOA localhost. root.localhost. 1 3600 600 86400 300\n@ 300 NS localhost.\n"+

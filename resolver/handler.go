@@ -70,6 +70,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 
 	var answer []byte
 	if q.fill(m) {
+		r.identifyUnpacked(q, m)
 		answer = r.respond(q, job.answer[:0])
 	} else {
 		answer = r.malformed(q, job.answer[:0])

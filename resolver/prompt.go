@@ -70,6 +70,9 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 	if q == &p.alone && q.Parse(msg) != nil {
 		return nil, p.full()
 	}
+	if q.OptionCodes.Identity != 0 {
+		r.identify(q, msg[q.OptionsAt:][:q.OptionsLen])
+	}
 	answer = r.respond(q, room)
 	if q.waits {
 		switch p.waiters.take(q, msg) {

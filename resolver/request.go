@@ -15,12 +15,14 @@ import (
 type request struct {
 	wire.Query
 	arrival
+	identity hits.Identity // only if identified
 }
 
 // arrival is what is known of a query beside what it says.
 type arrival struct {
 	client    netip.AddrPort // who asks, IPv4-mapped addresses as IPv4: the socket's other end, or what a balancer says
 	balancer  netip.AddrPort // the socket's other end where that is a balancer, which named client (PROXY protocol)
+	proxy     hits.Proxy     // how it did
 	server    netip.AddrPort // the address that was asked
 	transport hits.Transport
 	received  time.Time
@@ -36,6 +38,7 @@ type arrival struct {
 	// tells, of one that waits, that policy found something.
 	refused, noted bool
 	below          bool     // what lookup gave denies a name that this one ends in, so that there is nothing here either
+	identified     bool     // a forwarder that is believed told identity
 	stale          bool     // what lookup gave was true lately, and nobody can tell whether it is
 	fetched        *fetched // what an upstream said meanwhile; nil: nobody was asked
 }
@@ -93,6 +96,7 @@ func (q *request) fill(m *dns.Msg) bool {
 			return false
 		}
 		q.EDNS, q.Version, q.DO, q.UDPSize = true, opt.Version(), opt.Do(), opt.UDPSize()
+		q.OptionCodes = codes(opt)
 	}
 	return true
 }

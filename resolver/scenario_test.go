@@ -154,10 +154,11 @@ func (s *scenario) set(words []string) (err error) {
 		levels := []string{"none", "code", "family", "full"}
 		o.settings.Explain = Explain(slices.Index(levels, value))
 	case "clients.allow":
-		o.settings.Allow = nil
-		for _, word := range words[1:] {
-			o.settings.Allow = append(o.settings.Allow, netip.MustParsePrefix(word))
-		}
+		o.settings.Allow = prefixes(words[1:])
+	case "clients.forwarders":
+		o.settings.Forwarders = prefixes(words[1:])
+	case "clients.expected":
+		o.settings.Expected = prefixes(words[1:])
 	case "clients.refuse":
 		o.settings.DropOthers = value == "drop"
 	case "local.bypass":
@@ -185,6 +186,13 @@ func (s *scenario) set(words []string) (err error) {
 		err = fmt.Errorf("%s: unknown setting", key)
 	}
 	return err
+}
+
+func prefixes(words []string) (all []netip.Prefix) {
+	for _, word := range words {
+		all = append(all, netip.MustParsePrefix(word))
+	}
+	return all
 }
 
 // play runs the session, then holds the journal to it.

@@ -2,10 +2,12 @@ package resolver
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -145,6 +147,7 @@ func (s *step) takeQuery(words []string) error {
 	q.Question = []dns.Question{{Name: dns.Fqdn(words[0]), Qtype: typ, Qclass: dns.ClassINET}}
 	s.query = q
 	edns, version, do, size := false, 0, false, 1232
+	var options []dns.EDNS0
 	for _, word := range words[2:] {
 		key, value, _ := strings.Cut(word, "=")
 		var err error
@@ -166,6 +169,14 @@ func (s *step) takeQuery(words []string) error {
 		case "+bufsize":
 			edns = true
 			size, err = strconv.Atoi(value)
+		case "ecs":
+			var o dns.EDNS0
+			o, err = subnetOption(value)
+			edns, options = true, append(options, o)
+		case "option":
+			var o dns.EDNS0
+			o, err = otherOption(value)
+			edns, options = true, append(options, o)
 		case "class":
 			q.Question[0].Qclass = dns.StringToClass[value]
 		case "from":
@@ -182,8 +193,36 @@ func (s *step) takeQuery(words []string) error {
 	if edns {
 		q.SetEdns0(uint16(size), do)
 		q.IsEdns0().SetVersion(uint8(version))
+		q.IsEdns0().Option = options
 	}
 	return nil
+}
+
+// subnetOption is a client subnet.
+func subnetOption(value string) (dns.EDNS0, error) {
+	p, err := netip.ParsePrefix(value)
+	if err != nil {
+		return nil, err
+	}
+	family := uint16(1)
+	if p.Addr().Is6() {
+		family = 2
+	}
+	return &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: family, SourceNetmask: uint8(p.Bits()), Address: p.Masked().Addr().AsSlice()}, nil
+}
+
+// otherOption is CODE:HEX or CODE:"TEXT".
+func otherOption(value string) (dns.EDNS0, error) {
+	number, data, _ := strings.Cut(value, ":")
+	code, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	octets := []byte(strings.Trim(data, `"`))
+	if !strings.HasPrefix(data, `"`) {
+		octets, err = hex.DecodeString(data)
+	}
+	return &dns.EDNS0_LOCAL{Code: uint16(code), Data: octets}, err
 }
 
 func (s *step) takeOPT(words []string) error {

@@ -12,6 +12,8 @@ import (
 // Settings are what a configuration reload may change while queries go on.
 type Settings struct {
 	Allow       []netip.Prefix // clients that may ask
+	Forwarders  []netip.Prefix // clients that ask for others, and are believed when they say who those are
+	Expected    []netip.Prefix // clients whose hits are marked: they look up listed names for a living
 	DropOthers  bool           // everyone else gets nothing instead of REFUSED
 	IPv4, IPv6  blocklist.Sink // sinkhole addresses; SinkInherit is not valid here
 	SinkholeTTL time.Duration
@@ -35,16 +37,40 @@ const (
 type settings struct {
 	Settings
 	allow *bart.Lite
-	local []localName
-	ttl   uint32 // seconds
+	// forwarders and expected are nil where nobody is one.
+	forwarders, expected *bart.Lite
+	local                []localName
+	ttl                  uint32 // seconds
 }
 
 func compileSettings(s Settings) *settings {
-	c := &settings{Settings: s, allow: &bart.Lite{}, local: localNames(s.Nonexistent), ttl: uint32(s.SinkholeTTL / time.Second)}
+	c := &settings{Settings: s, allow: &bart.Lite{}, forwarders: table(s.Forwarders), expected: table(s.Expected), local: localNames(s.Nonexistent), ttl: uint32(s.SinkholeTTL / time.Second)}
 	for _, prefix := range s.Allow {
 		c.allow.Insert(prefix.Masked())
 	}
 	return c
+}
+
+// table finds addresses in prefixes; nil if there are none.
+func table(prefixes []netip.Prefix) *bart.Lite {
+	if len(prefixes) == 0 {
+		return nil
+	}
+	t := &bart.Lite{}
+	for _, prefix := range prefixes {
+		t.Insert(prefix.Masked())
+	}
+	return t
+}
+
+// believes tells whether a client asks for others, and is believed about them.
+func (s *settings) believes(client netip.Addr) bool { return contains(s.forwarders, client) }
+
+// expects tells whether hits of a client are no surprise.
+func (s *settings) expects(client netip.Addr) bool { return contains(s.expected, client) }
+
+func contains(t *bart.Lite, client netip.Addr) bool {
+	return t != nil && t.Contains(client.Unmap().WithZone(""))
 }
 
 // allowed tells whether a client may ask. IPv4-mapped addresses count as IPv4,

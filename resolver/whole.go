@@ -52,6 +52,7 @@ func (h *handler) whole(msg []byte, a arrival, room []byte) (answer []byte, ok b
 // answer reads a message that is a request into q, and answers it.
 func (h *handler) answer(q *request, msg, room []byte) []byte {
 	if q.Parse(msg) == nil {
+		h.resolver.identify(q, msg[q.OptionsAt:][:q.OptionsLen])
 		return h.resolver.respond(q, room)
 	}
 	q.Query = wire.Query{}
@@ -70,6 +71,7 @@ func (h *handler) answer(q *request, msg, room []byte) []byte {
 	if !q.fill(&m) {
 		return h.resolver.malformed(q, room)
 	}
+	h.resolver.identifyUnpacked(q, &m)
 	return h.resolver.respond(q, room)
 }
 

@@ -118,6 +118,11 @@ func (z *zone) note(q *dns.Msg, overTCP bool) {
 	if q.CheckingDisabled {
 		line += " cd"
 	}
+	if opt := q.IsEdns0(); opt != nil {
+		for _, o := range opt.Option { // none is ever to be there
+			line += fmt.Sprintf(" option=%d", o.Option())
+		}
+	}
 	if !q.RecursionDesired {
 		line += " nord"
 	}

@@ -17,6 +17,7 @@ import (
 func askMain() {
 	port := flag.String("p", os.Getenv("DNS"), "port")
 	network := flag.String("net", "udp", "udp or tcp")
+	option := flag.String("option", "", "an EDNS option, CODE:HEX")
 	until := flag.String("until", "", "ask until the answer matches this expression")
 	flag.Parse()
 	qtype := dns.TypeA
@@ -25,7 +26,7 @@ func askMain() {
 	}
 	expect := regexp.MustCompile(*until)
 	for deadline := time.Now().Add(patience); ; {
-		text, err := askOnce(*network, "127.0.0.1:"+*port, flag.Arg(0), qtype)
+		text, err := askOnce(*network, "127.0.0.1:"+*port, flag.Arg(0), qtype, options(*option)...)
 		done := err == nil && expect.MatchString(text)
 		if done || *until == "" || time.Now().After(deadline) {
 			fmt.Println(text)
@@ -39,9 +40,22 @@ func askMain() {
 	}
 }
 
-func askOnce(network, addr, name string, qtype uint16) (string, error) {
+// options reads an EDNS option; none for "".
+func options(text string) []dns.EDNS0 {
+	if text == "" {
+		return nil
+	}
+	o := new(dns.EDNS0_LOCAL)
+	if _, err := fmt.Sscanf(text, "%d:%x", &o.Code, &o.Data); err != nil {
+		fmt.Fprintln(os.Stderr, "ask: -option:", err)
+		os.Exit(2)
+	}
+	return []dns.EDNS0{o}
+}
+
+func askOnce(network, addr, name string, qtype uint16, options ...dns.EDNS0) (string, error) {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
-	m.SetEdns0(1232, false)
+	m.SetEdns0(1232, false).IsEdns0().Option = options
 	c := dns.Client{Net: network, Timeout: 5 * time.Second}
 	answer, _, err := c.Exchange(m, addr)
 	if err != nil {

@@ -42,6 +42,9 @@ func check(c *configs.Config, out, messages io.Writer) error {
 	for _, w := range deafSinkholes(c) {
 		say(messages, "%s (warning)\n", w)
 	}
+	for _, w := range clientWarnings(c) {
+		say(messages, "%s (warning)\n", w)
+	}
 	for _, w := range lists.GroupWarnings() {
 		line, column := c.Position("groups")
 		say(messages, "%s:%d:%d: %s (warning)\n", c.File(), line, column, w)

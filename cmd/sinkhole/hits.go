@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,11 +40,12 @@ func newHits(file *string) *cobra.Command {
 
 // eventFlags are the flags of hits events as a person writes them.
 type eventFlags struct {
-	since, until, at, within, client, family, list, format string
+	since, until, at, within, client, peer, mac, family, list, format string
 
-	port   uint16
-	limit  int
-	follow bool
+	port       uint16
+	limit      int
+	follow     bool
+	unexpected bool
 }
 
 // Defaults of the flags that the others decide on.
@@ -80,6 +83,9 @@ func newEvents(file *string) *cobra.Command {
 	flags.StringVar(&f.at, "at", "", "hits at this time, give or take --within")
 	flags.StringVar(&f.within, "within", defaultWithin, "how far from --at")
 	flags.StringVar(&f.client, "client", "", "hits of this client address or prefix")
+	flags.StringVar(&f.peer, "peer", "", "hits that came through this forwarder or balancer, an address or prefix")
+	flags.StringVar(&f.mac, "mac", "", "hits of the client with this MAC address, as a forwarder told it")
+	flags.BoolVar(&f.unexpected, "unexpected", false, "leave out hits of clients.expected")
 	flags.Uint16Var(&f.port, "port", 0, "hits from this source port")
 	flags.StringVar(&f.family, "family", "", "hits of this malware family")
 	flags.StringVar(&f.list, "list", "", "hits on this list")
@@ -90,7 +96,7 @@ func newEvents(file *string) *cobra.Command {
 }
 
 func (f *eventFlags) filter(now time.Time) (x hits.Filter, err error) {
-	x.Port, x.Family, x.List, x.Limit = f.port, f.family, f.list, f.limit
+	x.Port, x.Family, x.List, x.Limit, x.Unexpected = f.port, f.family, f.list, f.limit, f.unexpected
 	x.Journal = f.limit == 0 // what was lost is part of what was found
 	if x.At, err = moment("--at", f.at, now); err != nil {
 		return x, err
@@ -115,18 +121,42 @@ func (f *eventFlags) filter(now time.Time) (x hits.Filter, err error) {
 	if f.limit < 0 {
 		return x, fmt.Errorf("--limit: found %d, expected 0 or more", f.limit)
 	}
-	if f.client == "" {
-		return x, nil
+	if x.MAC, err = macFlag(f.mac); err != nil {
+		return x, err
 	}
-	if x.Client, err = netip.ParsePrefix(f.client); err == nil {
-		return x, nil
+	if x.Client, err = prefixFlag("--client", f.client); err != nil {
+		return x, err
 	}
-	addr, err := netip.ParseAddr(f.client)
+	x.Peer, err = prefixFlag("--peer", f.peer)
+	return x, err
+}
+
+// prefixFlag reads an address or a prefix; the zero Prefix for "".
+func prefixFlag(flag, text string) (netip.Prefix, error) {
+	if text == "" {
+		return netip.Prefix{}, nil
+	}
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p, nil
+	}
+	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		return x, fmt.Errorf("--client: found %q, expected an address or a prefix such as 192.0.2.0/24", f.client)
+		return netip.Prefix{}, fmt.Errorf("%s: found %q, expected an address or a prefix such as 192.0.2.0/24", flag, text)
 	}
-	x.Client = netip.PrefixFrom(addr, addr.BitLen())
-	return x, nil
+	return netip.PrefixFrom(addr, addr.BitLen()), nil
+}
+
+// macFlag reads a MAC address in any of its usual forms, and gives that of the
+// journal.
+func macFlag(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	mac, err := net.ParseMAC(text)
+	if err != nil || len(mac) != 6 {
+		return "", fmt.Errorf("--mac: found %q, expected a MAC address such as 00-00-5E-00-53-23", text)
+	}
+	return strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), nil
 }
 
 // moment reads a time, a date, or a duration before now; zero for "".

@@ -91,7 +91,7 @@ func edeCode(e configs.EDE) uint16 {
 // settings are what a reload may change of the resolver.
 func settings(c *configs.Config) resolver.Settings {
 	return resolver.Settings{
-		Allow: c.Clients.Allow, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
+		Allow: c.Clients.Allow, Forwarders: c.Clients.Forwarders, Expected: c.Clients.Expected, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
 		IPv4: sink(c.Sinkhole.IPv4), IPv6: sink(c.Sinkhole.IPv6), SinkholeTTL: c.Sinkhole.TTL, Explain: explainLevel(c.Sinkhole.Explain),
 		Nonexistent: bypassNames(c.Local.Bypass),
 	}

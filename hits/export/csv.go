@@ -59,6 +59,18 @@ func csvColumns() []csvColumn {
 			return eachList(r, func(l *hits.RecordList) string { return l.File })
 		}},
 		{"group", func(r *hits.Record) string { return r.Sinkhole.Group }},
+		{"client_mac", func(r *hits.Record) string { return r.Client.MAC }},
+		{"peer_ip", func(r *hits.Record) string { return formatAddr(r.Sinkhole.Peer.IP) }},
+		{"peer_port", func(r *hits.Record) string { return number(uint64(r.Sinkhole.Peer.Port)) }},
+		{"proxy", func(r *hits.Record) string { return r.Sinkhole.Peer.Proxy }},
+		{"forwarder", func(r *hits.Record) string { return truth(r, r.Sinkhole.Forwarder) }},
+		{"expected", func(r *hits.Record) string { return truth(r, r.Sinkhole.Expected) }},
+		{"identity_source", func(r *hits.Record) string { return r.Sinkhole.Identity.Source }},
+		{"identity_trusted", func(r *hits.Record) string { return truth(r, r.Sinkhole.Identity.Trusted) }},
+		{"cpe_id", func(r *hits.Record) string { return r.Sinkhole.Identity.CPE }},
+		{"device_id", func(r *hits.Record) string { return r.Sinkhole.Identity.Device }},
+		{"ecs_subnet", func(r *hits.Record) string { return formatPrefix(r.Sinkhole.ECS.Subnet) }},
+		{"fingerprint", func(r *hits.Record) string { return r.Sinkhole.Fingerprint }},
 	}
 }
 

@@ -159,12 +159,16 @@ func TestCSV(t *testing.T) {
 		r.Sinkhole.Lists[0].Version, r.Sinkhole.Lists[0].File = "sha256:00", "a.csv"
 		r.Sinkhole.Lists[2].Version = "sha256:11"
 		r.Sinkhole.Group = "north"
+		r.Client.MAC, r.Sinkhole.Expected, r.Sinkhole.Identity = "00-00-5E-00-53-23", true, hits.RecordIdentity{Trusted: true, Source: "edns65001", CPE: "=1"}
+		r.Sinkhole.Peer, r.Sinkhole.ECS.Subnet = hits.RecordPeer{IP: netip.MustParseAddr("198.51.100.9"), Port: 53, Proxy: "v2"}, netip.MustParsePrefix("10.1.2.0/24")
 	}), lostRecord(), record(nil)))
 	for column, want := range map[string]string{
 		"time": "2026-02-01T03:04:05.123456789Z", "last_time": "2026-02-01T03:04:05.124456789Z",
 		"client_ip": "192.0.2.7", "client_port": "40111", "ports": "1 2", "source_proven": "false", "name": "a.bad.example",
 		"families": "Lumma Stealer; Vidar", "lists": "op-secure:17; op-secure:18; second", "count": "5", "confidence": "80",
 		"list_versions": "sha256:00; ; sha256:11", "list_files": "a.csv; ; ", "group": "north",
+		"client_mac": "00-00-5E-00-53-23", "peer_ip": "198.51.100.9", "peer_port": "53", "proxy": "v2", "forwarder": "false", "expected": "true",
+		"identity_source": "edns65001", "identity_trusted": "true", "cpe_id": "'=1", "ecs_subnet": "10.1.2.0/24", "device_id": "", "fingerprint": "",
 	} {
 		if rows[0][column] != want {
 			t.Errorf("%s: %q, want %q", column, rows[0][column], want)
@@ -179,7 +183,8 @@ func TestCSV(t *testing.T) {
 	// Scripts go by the order: new columns stand at the end.
 	want := "time last_time client_ip client_port ports ports_truncated source_proven transport server_ip server_port name type" +
 		" registered_domain response_code action mode address trigger scope value indicator_type indicator families lists confidence" +
-		" reference tlp count observer dataset id sequence list_versions list_files group"
+		" reference tlp count observer dataset id sequence list_versions list_files group" +
+		" client_mac peer_ip peer_port proxy forwarder expected identity_source identity_trusted cpe_id device_id ecs_subnet fingerprint"
 	if got := render(t, "csv", Options{}); got != `"`+strings.ReplaceAll(want, " ", `","`)+"\"\r\n" {
 		t.Errorf("without records: %q", got)
 	}
@@ -227,7 +232,7 @@ func indexOf(head, column string) int { return slices.Index(strings.Fields(head)
 
 func TestTable(t *testing.T) {
 	got := render(t, "table", Options{}, record(nil), lostRecord())
-	want := `TIME                            CLIENT           NAME             TYPE  FAMILY                INDICATOR    LIST               ACTION    COUNT
+	want := `TIME                            CLIENT           NAME             TYPE  FAMILY                INDICATOR    LIST               ACTION    COUNT  MARK
 2026-02-01T03:04:05.123456789Z  192.0.2.7:40111  a.bad.example    A     Lumma Stealer, Vidar  bad.example  op-secure, second  sinkhole      1
 2026-02-01T03:04:05.123456789Z                   (journal: lost)                                                              lost         12
 `
@@ -236,6 +241,41 @@ func TestTable(t *testing.T) {
 	}
 	if got := render(t, "table", Options{}); !strings.HasPrefix(got, "TIME") || strings.Count(got, "\n") != 1 {
 		t.Errorf("without records: %q", got)
+	}
+}
+
+// The table names the client as well as it is known, and says what keeps a hit from
+// being a machine's.
+func TestTableTellsWhoAsked(t *testing.T) {
+	forwarder := netip.MustParseAddr("198.51.100.9")
+	told := func(mod func(*hits.Record)) *hits.Record {
+		return record(func(r *hits.Record) {
+			r.Client = hits.Endpoint{IP: forwarder, Port: 5353}
+			r.Sinkhole.Peer = hits.RecordPeer{IP: forwarder, Port: 5353, Proxy: "none"}
+			r.Sinkhole.Identity.Trusted = true
+			mod(r)
+		})
+	}
+	text := render(t, "table", Options{},
+		told(func(r *hits.Record) {
+			r.Client = hits.Endpoint{IP: netip.MustParseAddr("10.1.2.3"), MAC: "00-00-5E-00-53-23"}
+		}),
+		told(func(r *hits.Record) { r.Client.MAC = "00-00-5E-00-53-23" }),
+		told(func(r *hits.Record) { r.Sinkhole.Identity.CPE, r.Sinkhole.Identity.Device = evil, "0102" }),
+		told(func(r *hits.Record) { r.Sinkhole.Identity.Trusted, r.Sinkhole.Forwarder = false, true }),
+		record(func(r *hits.Record) { r.Sinkhole.Expected, r.Sinkhole.Identity.Source = true, "edns8" }),
+	)
+	lines := strings.Split(text, "\n")
+	for i, want := range []struct{ client, mark string }{
+		{"10.1.2.3", "00-00-5E-00-53-23, via 198.51.100.9"},
+		{"00-00-5E-00-53-23", "via 198.51.100.9"},
+		{"198.51.100.9:5353", "cpe " + Printable(evil) + ", device 0102, via 198.51.100.9"},
+		{"198.51.100.9:5353", "forwarder"},
+		{"192.0.2.7:40111", "expected"},
+	} {
+		if line := lines[i+1]; strings.Fields(line)[1] != want.client || !strings.HasSuffix(line, "  "+want.mark) {
+			t.Errorf("%s\nwant client %q, mark %q", line, want.client, want.mark)
+		}
 	}
 }
 

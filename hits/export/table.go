@@ -27,15 +27,45 @@ type column struct {
 func tableColumns() []column {
 	return []column{
 		{head: "TIME", cell: func(r *hits.Record) string { return formatTime(r.Time) }, live: 24, least: 19, rank: 1},
-		{head: "CLIENT", cell: func(r *hits.Record) string { return formatEndpoint(r.Client) }, live: 21, tail: true},
+		{head: "CLIENT", cell: formatClient, live: 21, tail: true},
 		{head: "NAME", cell: tableName, live: 30, least: 12, tail: true},
-		{head: "TYPE", cell: func(r *hits.Record) string { return r.DNS.Question.Type }, live: 5, least: 4, rank: 6},
+		{head: "TYPE", cell: func(r *hits.Record) string { return r.DNS.Question.Type }, live: 5, least: 4, rank: 7},
 		{head: "FAMILY", cell: func(r *hits.Record) string { return strings.Join(r.Sinkhole.Families, ", ") }, live: 16, least: 8, rank: 2},
-		{head: "INDICATOR", cell: func(r *hits.Record) string { return r.Threat.Indicator.Name }, live: 24, least: 10, tail: true, rank: 7},
-		{head: "LIST", cell: tableList, live: 16, least: 6, rank: 5},
+		{head: "INDICATOR", cell: func(r *hits.Record) string { return r.Threat.Indicator.Name }, live: 24, least: 10, tail: true, rank: 8},
+		{head: "LIST", cell: tableList, live: 16, least: 6, rank: 6},
 		{head: "ACTION", cell: func(r *hits.Record) string { return r.Event.Action }, live: 8, least: 6, rank: 4},
 		{head: "COUNT", cell: func(r *hits.Record) string { return strconv.FormatUint(count(r), 10) }, live: 5, least: 5, right: true, rank: 3},
+		{head: "MARK", cell: tableMark, live: 20, least: 8, rank: 5},
 	}
+}
+
+// tableMark is what keeps a hit from being a machine's, or says how its client is
+// known.
+func tableMark(r *hits.Record) string {
+	var marks []string
+	if r.Sinkhole.Expected {
+		marks = append(marks, "expected")
+	}
+	if r.Sinkhole.Forwarder {
+		marks = append(marks, "forwarder")
+	}
+	i := &r.Sinkhole.Identity
+	if !i.Trusted {
+		return strings.Join(marks, ", ")
+	}
+	if mac := r.Client.MAC; mac != "" && mac != formatClient(r) {
+		marks = append(marks, mac)
+	}
+	if i.CPE != "" {
+		marks = append(marks, "cpe "+i.CPE)
+	}
+	if i.Device != "" {
+		marks = append(marks, "device "+i.Device)
+	}
+	if via := cmp.Or(i.Forwarder, r.Sinkhole.Peer.IP); via.IsValid() && !r.Sinkhole.Forwarder {
+		marks = append(marks, "via "+via.String())
+	}
+	return strings.Join(marks, ", ")
 }
 
 func tableName(r *hits.Record) string {

@@ -52,9 +52,23 @@ func formatAddr(a netip.Addr) string {
 	return a.String()
 }
 
-func formatEndpoint(e hits.Endpoint) string {
-	if !e.IP.IsValid() {
+func formatPrefix(p netip.Prefix) string {
+	if !p.IsValid() {
 		return ""
+	}
+	return p.String()
+}
+
+// formatClient is who asked: the MAC address where the address is a forwarder's.
+func formatClient(r *hits.Record) string {
+	e := r.Client
+	switch {
+	case e.MAC != "" && (!e.IP.IsValid() || e.Port != 0):
+		return e.MAC
+	case !e.IP.IsValid():
+		return ""
+	case e.Port == 0:
+		return e.IP.String()
 	}
 	return netip.AddrPortFrom(e.IP, e.Port).String()
 }

@@ -62,13 +62,15 @@ func NextOption(options []byte) (code uint16, data, rest []byte, ok bool) {
 }
 
 // usualOptions says whether options is a well-formed list of options that
-// queries carry every day. What it lets through needs no FORMERR from anyone.
-func usualOptions(options []byte) bool {
+// queries carry every day, and takes in their codes. What it lets through needs no
+// FORMERR from anyone.
+func usualOptions(options []byte, codes *Codes) bool {
 	for len(options) > 0 {
 		code, data, rest, ok := NextOption(options)
 		if !ok || !usualOption(code, data) {
 			return false
 		}
+		codes.Add(code, code == OptionECS && data[2] == 0)
 		options = rest
 	}
 	return true

@@ -30,6 +30,7 @@ type Query struct {
 	// The options of the client's OPT record: Options octets at OptionsAt of the
 	// message that Parse read, well-formed. See [NextOption].
 	OptionsAt, OptionsLen uint16
+	OptionCodes           Codes
 }
 
 // QName is the name asked for in lower-case wire form. It is part of q.
@@ -94,7 +95,7 @@ func (q *Query) Parse(msg []byte) error {
 		return ErrUncommon
 	}
 
-	q.EDNS, q.Version, q.DO, q.UDPSize, q.OptionsAt, q.OptionsLen = false, 0, false, 0, 0, 0
+	q.EDNS, q.Version, q.DO, q.UDPSize, q.OptionsAt, q.OptionsLen, q.OptionCodes = false, 0, false, 0, 0, 0, Codes{}
 	if msg[atAdditional+1] == 1 {
 		return q.parseOPT(msg, end)
 	}
@@ -106,7 +107,7 @@ func (q *Query) Parse(msg []byte) error {
 
 func (q *Query) parseOPT(msg []byte, off int) error {
 	opt, ok := optAt(msg, off)
-	if !ok || opt.end != len(msg) || opt.extendedRCode != 0 || !usualOptions(msg[opt.options:opt.end]) {
+	if !ok || opt.end != len(msg) || opt.extendedRCode != 0 || !usualOptions(msg[opt.options:opt.end], &q.OptionCodes) {
 		return ErrUncommon
 	}
 	q.EDNS, q.Version, q.DO, q.UDPSize = true, opt.version, opt.do, opt.udpSize

@@ -128,13 +128,14 @@ func sameQuery(tb testing.TB, q *wire.Query, msg []byte) {
 	opt := m.IsEdns0()
 	check("EDNS", q.EDNS, opt != nil)
 	if opt == nil {
-		check("EDNS facts without EDNS", [5]any{q.Version, q.DO, q.UDPSize, q.OptionsAt, q.OptionsLen}, [5]any{uint8(0), false, uint16(0), uint16(0), uint16(0)})
+		check("EDNS facts without EDNS", [6]any{q.Version, q.DO, q.UDPSize, q.OptionsAt, q.OptionsLen, q.OptionCodes}, [6]any{uint8(0), false, uint16(0), uint16(0), uint16(0), wire.Codes{}})
 		return
 	}
 	check("version", q.Version, opt.Version())
 	check("DO", q.DO, opt.Do())
 	check("UDP size", q.UDPSize, opt.UDPSize())
 	var codes, want []uint16
+	var told wire.Codes
 	for rest := msg[q.OptionsAt:][:q.OptionsLen]; len(rest) > 0; {
 		code, _, next, ok := wire.NextOption(rest)
 		if !ok {
@@ -144,10 +145,13 @@ func sameQuery(tb testing.TB, q *wire.Query, msg []byte) {
 	}
 	for _, o := range opt.Option {
 		want = append(want, o.Option())
+		subnet, isSubnet := o.(*dns.EDNS0_SUBNET)
+		told.Add(o.Option(), isSubnet && subnet.SourceNetmask == 0)
 	}
 	if !slices.Equal(codes, want) {
 		tb.Errorf("options: got %v, the library says %v", codes, want)
 	}
+	check("what the options' codes tell", q.OptionCodes, told)
 }
 
 // FuzzQuery: whatever Parse accepts the library accepts, and understands alike;
