@@ -48,6 +48,9 @@ func (t Transport) Network() string {
 	return "udp"
 }
 
+// Encrypted tells whether nobody on the way can read what t carries.
+func (t Transport) Encrypted() bool { return t >= DoT }
+
 // Trigger is the part of the exchange that matched (RPZ's words).
 type Trigger uint8
 

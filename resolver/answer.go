@@ -3,6 +3,7 @@ package resolver
 import (
 	"time"
 
+	"sinkhole/hits"
 	"sinkhole/resolver/cache"
 	"sinkhole/resolver/wire"
 )
@@ -95,10 +96,28 @@ func (r *Resolver) truncated(q *request, msg []byte, rcode uint16) []byte {
 	return msg
 }
 
-// appendOPT appends our OPT record in answer to the client's.
+// appendOPT appends our OPT record in answer to the client's, padded last where the
+// client pads and nobody can look inside (RFC 8467 section 4.1).
 func appendOPT(dst []byte, q *request, rcode uint16, ede wire.EDE) []byte {
-	if ede.Code == 0 {
-		return wire.AppendOPT(dst, maxUDPSize, q.DO, rcode, nil)
+	opt := len(dst)
+	var told *wire.EDE
+	if ede.Code != 0 {
+		told = &ede
 	}
-	return wire.AppendOPT(dst, maxUDPSize, q.DO, rcode, &ede)
+	dst = wire.AppendOPT(dst, maxUDPSize, q.DO, rcode, told)
+	if q.OptionCodes.Keepalive && q.keepsOpen() {
+		dst = wire.AppendOption(dst, opt, wire.OptionKeepalive, []byte{byte(q.idle >> 8), byte(q.idle)})
+	}
+	if q.OptionCodes.Padding && q.transport.Encrypted() {
+		dst = wire.AppendPadding(dst, opt, paddingBlock)
+	}
+	return dst
 }
+
+// paddingBlock is what answers are padded to a multiple of, in octets (RFC 8467 section 4.1).
+const paddingBlock = 468
+
+// keepsOpen tells whether the answer may say for how long a connection is kept: not over
+// UDP and HTTPS, and over QUIC that would be an error (RFC 7828 section 3.2.1, RFC 9250
+// section 5.5.2).
+func (q *request) keepsOpen() bool { return q.transport == hits.TCP || q.transport == hits.DoT }

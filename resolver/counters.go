@@ -24,7 +24,10 @@ type counters struct {
 	panics    atomic.Uint64
 	malformed atomic.Uint64
 	crowded   atomic.Uint64
-	stale     atomic.Uint64
+	evicted   atomic.Uint64
+	// handshakes counts those of TLS that failed.
+	handshakes atomic.Uint64
+	stale      atomic.Uint64
 	// failedBefore counts queries that nobody was asked for, since that failed lately.
 	failedBefore atomic.Uint64
 	hits         atomic.Uint64 // look-ups of the cache that it does not count
@@ -49,8 +52,11 @@ type Stats struct {
 	Unsent    uint64            // answers that the socket did not take
 	Panics    uint64            // faults in the server
 	Malformed uint64            // messages that are no DNS
-	Crowded   uint64            // TCP connections closed since too many were open
-	Stale     uint64            // answers given although they had expired
+	Crowded   uint64            // TCP connections closed since too many were open, of all clients or of one
+	Evicted   uint64            // silent TCP connections closed for others when too many were open
+	// Handshakes counts those of TLS that failed.
+	Handshakes uint64
+	Stale      uint64 // answers given although they had expired
 	// FailedBefore counts queries for what could not be found out a moment before:
 	// nobody was asked again.
 	FailedBefore uint64
@@ -75,7 +81,7 @@ func (r *Resolver) newCounters() *counters {
 func (r *Resolver) Stats() Stats {
 	r.counting.Lock()
 	defer r.counting.Unlock()
-	s := Stats{Queries: map[string]uint64{"udp": 0, "tcp": 0}, Responses: map[uint16]uint64{}, Waiting: r.misses.Load()}
+	s := Stats{Queries: map[string]uint64{}, Responses: map[uint16]uint64{}, Waiting: r.misses.Load()}
 	r.count.addTo(&s)
 	for _, c := range r.counters {
 		c.addTo(&s)
@@ -90,15 +96,16 @@ func (c *counters) addTo(s *Stats) {
 	}{
 		{&s.Refused, &c.refused}, {&s.Ignored, &c.ignored}, {&s.Dropped, &c.dropped}, {&s.Truncated, &c.truncated},
 		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
-		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.CacheHits, &c.hits},
+		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.Evicted, &c.evicted}, {&s.Handshakes, &c.handshakes}, {&s.CacheHits, &c.hits},
 		{&s.Stale, &c.stale}, {&s.FailedBefore, &c.failedBefore},
 		{&s.Cuts, &c.cuts}, {&s.Prefetches, &c.prefetches}, {&s.PrefetchesDropped, &c.prefetchesDropped},
 	} {
 		*part.sum += part.n.Load()
 	}
 	s.Waiting += c.waiting.Load()
-	s.Queries["udp"] += c.queries[hits.UDP].Load()
-	s.Queries["tcp"] += c.queries[hits.TCP].Load()
+	for transport := hits.UDP; transport <= hits.DoQ; transport++ {
+		s.Queries[transport.String()] += c.queries[transport].Load()
+	}
 	for code := range c.rcodes {
 		if n := c.rcodes[code].Load(); n > 0 {
 			s.Responses[uint16(code)] += n

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
@@ -17,12 +17,12 @@ import (
 	"sinkhole/hits"
 )
 
-// Listener serves one address over UDP and TCP.
+// Listener serves one address: over UDP and TCP, or over TLS.
 type Listener struct {
 	addr netip.AddrPort
 	udp  []*packetConn // each with a socket of its own, to which the kernel gives its share of the clients
-	tcp  *tcpListener
-	dns  []*dns.Server
+	tcp  *streams
+	dns  []*dns.Server // of udp
 	log  *zap.Logger
 	fail chan error
 
@@ -47,13 +47,7 @@ func (r *Resolver) Listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 }
 
 func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error) {
-	suffix := "6"
-	switch {
-	case addr.Addr().Is4():
-		suffix = "4"
-	case addr.Addr().IsUnspecified() && dualStack:
-		suffix = ""
-	}
+	suffix := networkSuffix(addr, dualStack)
 	// TCP first: nobody else can then have the port, which the sockets that share
 	// it over UDP do not see to.
 	tcp, err := net.ListenTCP("tcp"+suffix, net.TCPAddrFromAddrPort(addr))
@@ -61,14 +55,11 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 		return nil, err
 	}
 	addr = netip.AddrPortFrom(addr.Addr(), addrPort(tcp.Addr()).Port())
-	l := &Listener{addr: addr, tcp: &tcpListener{Listener: tcp, resolver: r}, log: r.log, fail: make(chan error, 1+r.readers)}
+	l := &Listener{addr: addr, tcp: newStreams(tcp, r, hits.TCP, nil), log: r.log, fail: make(chan error, 1+r.readers)}
 	sockets, err := listenUDP("udp"+suffix, addr, r.readers)
 	if err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
-	stream := r.server(r.handler(hits.TCP, 1))
-	stream.Listener = l.tcp
-	l.dns = append(l.dns, stream)
 	buffer := 0
 	for i, socket := range sockets {
 		h := r.handler(hits.UDP, len(sockets))
@@ -87,6 +78,29 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 	}
 	r.log.Info("listening", zap.Stringer("dns", addr), zap.Int("sockets", len(sockets)), zap.Int("receive_buffer", buffer))
 	return l, nil
+}
+
+// ListenTLS binds an address for DNS over TLS (RFC 7858).
+func (r *Resolver) ListenTLS(addr netip.AddrPort, dualStack bool, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (*Listener, error) {
+	c, err := net.ListenTCP("tcp"+networkSuffix(addr, dualStack), net.TCPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	encryption := &tls.Config{GetCertificate: certificate, NextProtos: []string{"dot"}, MinVersion: tls.VersionTLS12}
+	addr = netip.AddrPortFrom(addr.Addr(), addrPort(c.Addr()).Port())
+	r.log.Info("listening", zap.Stringer("tls", addr))
+	return &Listener{addr: addr, tcp: newStreams(c, r, hits.DoT, encryption), log: r.log, fail: make(chan error, 1)}, nil
+}
+
+// networkSuffix is the family of the sockets for an address, as net knows it.
+func networkSuffix(addr netip.AddrPort, dualStack bool) string {
+	switch {
+	case addr.Addr().Is4():
+		return "4"
+	case addr.Addr().IsUnspecified() && dualStack:
+		return ""
+	}
+	return "6"
 }
 
 // listenUDP opens n sockets for one address. Others must not have it: sockets
@@ -114,14 +128,7 @@ func listenUDP(network string, addr netip.AddrPort, n int) (all []*net.UDPConn, 
 }
 
 func (r *Resolver) server(h *handler) *dns.Server {
-	s := &dns.Server{
-		Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery,
-		MaxTCPQueries: maxTCPQueries, ReadTimeout: tcpReadWait, IdleTimeout: func() time.Duration { return tcpIdleWait },
-	}
-	if h.transport == hits.TCP {
-		s.DecorateReader = func(inner dns.Reader) dns.Reader { return tcpReader{Reader: inner, handler: h} }
-	}
-	return s
+	return &dns.Server{Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery}
 }
 
 // Addr is the address that is served.
@@ -155,6 +162,11 @@ func (l *Listener) Serve() {
 			end.Do(func() { close(ended) })
 		})
 	}
+	l.done.Go(func() {
+		if err := l.tcp.accept(); err != nil {
+			l.fail <- fmt.Errorf("serving %s: %w", l.addr, err)
+		}
+	})
 	started.Wait()
 	for _, p := range l.udp {
 		select {
@@ -198,21 +210,21 @@ func (l *Listener) shutdown(ctx context.Context) error {
 		draining.Go(func() { p.drain(ctx) })
 	}
 	draining.Wait()
-	faults := make(chan error, len(l.dns))
+	faults := make(chan error, len(l.dns)+1)
+	go func() { faults <- l.tcp.shutdown(ctx) }()
 	for _, s := range l.dns {
 		go func() {
-			if p, isUDP := s.PacketConn.(*packetConn); isUDP {
-				p.end()
-				select {
-				case <-p.finished:
-				case <-ctx.Done():
-				}
+			p := s.PacketConn.(*packetConn)
+			p.end()
+			select {
+			case <-p.finished:
+			case <-ctx.Done():
 			}
 			faults <- s.ShutdownContext(ctx)
 		}()
 	}
 	var errs []error
-	for range l.dns {
+	for range cap(faults) {
 		errs = append(errs, <-faults)
 	}
 	if err := errors.Join(errs...); err != nil {

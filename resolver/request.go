@@ -25,6 +25,7 @@ type arrival struct {
 	proxy     hits.Proxy     // how it did
 	server    netip.AddrPort // the address that was asked
 	transport hits.Transport
+	idle      uint16 // for how long the connection is kept without a query, in units of 100 ms (RFC 7828)
 	received  time.Time
 	queue     *hits.Queue
 	seen      glance // what the reader saw of it before

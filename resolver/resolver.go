@@ -68,8 +68,7 @@ type Resolver struct {
 	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
-	connections     atomic.Int64 // open TCP connections
-	connectionLimit int64
+	connections *connections // over TCP
 
 	pending singleflight.Group // identical questions on their way upstream
 	asked   *questions         // of the readers, on their way upstream
@@ -94,7 +93,7 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connectionLimit: connectionLimit(), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
+		connections: newConnections(connectionLimit()), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
 	r.Configure(o.Settings)
 	return r

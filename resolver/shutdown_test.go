@@ -188,9 +188,9 @@ func TestShutdownLeavesNoGoroutine(t *testing.T) {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		return !strings.Contains(string(stacks), "resolver.(*Listener)") && !strings.Contains(string(stacks), "resolver.(*packetConn)") &&
-			!strings.Contains(string(stacks), "resolver.(*tcpConn)") && !strings.Contains(string(stacks), "resolver.(*handler)")
+			!strings.Contains(string(stacks), "resolver.(*stream)") && !strings.Contains(string(stacks), "resolver.(*handler)")
 	})
-	if n := k.connections.Load(); n != 0 {
+	if n := k.connections.n.Load(); n != 0 {
 		t.Errorf("%d connections counted as open", n)
 	}
 }

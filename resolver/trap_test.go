@@ -403,7 +403,7 @@ func TestTCPSlowReader(t *testing.T) {
 	_, err := c.Write(bytes.Repeat(framed, 500))
 	check(t, err)
 	serves(t, dialUDP(t, k))
-	eventually(t, "the connection is closed", func() bool { return k.connections.Load() == 0 })
+	eventually(t, "the connection is closed", func() bool { return k.connections.n.Load() == 0 })
 	eventually(t, "the answer is counted as unsent", func() bool { return k.Stats().Unsent > 0 })
 }
 
@@ -442,7 +442,7 @@ func TestTCPManyQueriesOnOneConnection(t *testing.T) {
 func TestTCPQueriesOfOneConnectionAreBounded(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
-	k.listener.dns[0].MaxTCPQueries = 2
+	k.listener.tcp.queries = 2
 	k.listener.Serve()
 	c := dialTCP(t, k)
 	serves(t, c)
@@ -455,11 +455,11 @@ func TestTCPQueriesOfOneConnectionAreBounded(t *testing.T) {
 func TestTCPIdleConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
-	server := k.listener.dns[0]
-	if server.ReadTimeout != tcpReadWait || server.IdleTimeout() != tcpIdleWait {
-		t.Errorf("connections wait %v and %v, expected %v and %v", server.ReadTimeout, server.IdleTimeout(), tcpReadWait, tcpIdleWait)
+	server := k.listener.tcp
+	if server.first != tcpReadWait || server.next != tcpIdleWait {
+		t.Errorf("connections wait %v and %v, expected %v and %v", server.first, server.next, tcpReadWait, tcpIdleWait)
 	}
-	server.ReadTimeout, server.IdleTimeout = 50*time.Millisecond, func() time.Duration { return 50 * time.Millisecond }
+	server.first, server.next = 50*time.Millisecond, 50*time.Millisecond
 	k.listener.Serve()
 	before, after := dialTCP(t, k), dialTCP(t, k)
 	serves(t, after)
@@ -485,22 +485,54 @@ func TestTCPConnectionsOpenedAndDropped(t *testing.T) {
 		check(t, c.Close())
 	}
 	serves(t, dialTCP(t, k))
-	eventually(t, "every place is free again but one", func() bool { return k.connections.Load() == 1 })
+	eventually(t, "every place is free again but one", func() bool { return k.connections.n.Load() == 1 })
 }
 
+// When all places are taken, a connection that was silent for a while makes room; where
+// none was, the new one is closed.
 func TestTCPConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	k := trapRig(t)
-	k.connections.Add(k.connectionLimit)
-	c := dialTCP(t, k)
-	if _, err := readTCP(c); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+	k.connections.limit = 2
+	silent, talking := dialTCP(t, k), dialTCP(t, k)
+	serves(t, silent)
+	serves(t, talking)
+	third := dialTCP(t, k)
+	if _, err := readTCP(third); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v, expected that the connection is closed", err)
 	}
 	if n := k.Stats().Crowded; n != 1 {
 		t.Errorf("%d connections counted as crowded out, expected 1", n)
 	}
-	k.connections.Add(-k.connectionLimit)
+	for _, s := range k.connections.of(k.listener.tcp) {
+		if s.client == unmap(silent.LocalAddr().(*net.TCPAddr).AddrPort()) {
+			s.active.Add(-int64(2 * idlest))
+		}
+	}
 	serves(t, dialTCP(t, k))
+	serves(t, talking)
+	if _, err := readTCP(silent); !errors.Is(err, io.EOF) {
+		t.Errorf("%v, expected that the silent connection was closed", err)
+	}
+	if n := k.Stats().Evicted; n != 1 {
+		t.Errorf("%d connections counted as closed for others, expected 1", n)
+	}
+}
+
+// One client has no more than its part.
+func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
+	t.Parallel()
+	k := trapRig(t)
+	k.connections.ofClient = 1
+	serves(t, dialTCP(t, k))
+	if _, err := readTCP(dialTCP(t, k)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v, expected that the connection is closed", err)
+	}
+	other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: patience}
+	c, err := other.Dial("tcp", k.listener.Addr().String())
+	check(t, err)
+	defer c.Close()
+	serves(t, c)
 }
 
 // A stranger's connection is told once.

@@ -20,13 +20,20 @@ func (h *handler) whole(msg []byte, a arrival, room []byte) (answer []byte, ok b
 	if reply, admitted := h.resolver.admits(h.count, a.client, msg); !admitted {
 		return reply, false
 	}
+	answer, _ = h.settle(msg, a, room)
+	return answer, true
+}
+
+// settle is whole for a client that may ask. Of an arrival that is to be answered at once,
+// waits tells that this is not possible: nothing was done then, and nothing counted.
+func (h *handler) settle(msg []byte, a arrival, room []byte) (answer []byte, waits bool) {
 	msg = msg[:min(len(msg), maxQuery)]
 	if len(msg) < wire.HeaderLen {
 		h.count.malformed.Add(1)
-		return nil, true
+		return nil, false
 	}
 	if wire.Flags(msg)&wire.QR != 0 {
-		return nil, true // answering answers makes loops
+		return nil, false // answering answers makes loops
 	}
 	job := h.work.Get().(*work)
 	defer h.work.Put(job)
@@ -37,16 +44,26 @@ func (h *handler) whole(msg []byte, a arrival, room []byte) (answer []byte, ok b
 			h.count.panics.Add(1)
 			h.resolver.log.Error("query answered SERVFAIL after a fault in the server: please report it",
 				zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
-			answer = appendBare(nil, wire.ID(msg), wire.Flags(msg)&(wire.OpcodeMask|wire.RD)|wire.RCodeServFail)
+			answer, waits = appendBare(nil, wire.ID(msg), wire.Flags(msg)&(wire.OpcodeMask|wire.RD)|wire.RCodeServFail), false
 		}
 	}()
-	h.count.queries[a.transport].Add(1)
-	if answer = h.answer(q, msg, room); answer == nil {
-		h.count.dropped.Add(1)
+	answer = h.answer(q, msg, room)
+	if q.waits {
 		return nil, true
 	}
+	if q.hit {
+		h.count.hits.Add(1)
+	}
+	if q.below && q.atOnce {
+		h.count.cuts.Add(1)
+	}
+	h.count.queries[a.transport].Add(1)
+	if answer == nil {
+		h.count.dropped.Add(1)
+		return nil, false
+	}
 	h.count.answer(answer)
-	return answer, true
+	return answer, false
 }
 
 // answer reads a message that is a request into q, and answers it.

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // EDNS option codes that the package looks at (IANA, RFC 6891 section 9).
 const (
@@ -46,6 +49,34 @@ func AppendOPT(dst []byte, udpSize uint16, do bool, rcode uint16, ede *EDE) []by
 	dst = binary.BigEndian.AppendUint16(dst, uint16(length))
 	dst = binary.BigEndian.AppendUint16(dst, ede.Code)
 	return append(dst, ede.Text...)
+}
+
+// AppendOption appends an option to the OPT record that begins at opt and ends with dst.
+func AppendOption(dst []byte, opt int, code uint16, data []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, code)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(data)))
+	return closeOPT(append(dst, data...), opt)
+}
+
+// AppendPadding appends a padding option (RFC 7830) to the OPT record that begins at opt
+// and ends with dst, so that the length becomes a multiple of block octets, where a
+// message may be so long.
+func AppendPadding(dst []byte, opt, block int) []byte {
+	n := (block - (len(dst)+4)%block) % block
+	if len(dst)+4+n > MaxMessage {
+		return dst
+	}
+	dst = binary.BigEndian.AppendUint16(dst, OptionPadding)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(n))
+	dst = slices.Grow(dst, n)[:len(dst)+n]
+	clear(dst[len(dst)-n:])
+	return closeOPT(dst, opt)
+}
+
+// closeOPT states the length of the options of an OPT record that ends with msg.
+func closeOPT(msg []byte, opt int) []byte {
+	binary.BigEndian.PutUint16(msg[opt+optHeaderLen-2:], uint16(len(msg)-opt-optHeaderLen))
+	return msg
 }
 
 // NextOption takes the first option off a list of EDNS options. ok is false at
