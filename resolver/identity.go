@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -15,10 +16,12 @@ import (
 // identify takes from the options of a query who asks, if a forwarder that is
 // believed says so. It copies what it keeps.
 func (r *Resolver) identify(q *request, options []byte) {
-	if q.OptionCodes.Identity == 0 || !r.settings.Load().believes(q.client.Addr()) {
+	if q.OptionCodes.Identity == 0 {
 		return
 	}
-	q.identified = readIdentity(&q.identity, q.client.Addr(), options)
+	if s := r.settings.Load(); s.believes(q.client.Addr()) {
+		q.identified = readIdentity(&q.identity, q.client.Addr(), options, s.Disbelieved)
+	}
 }
 
 // identifyUnpacked is identify for a query that the library has unpacked.
@@ -84,10 +87,11 @@ func (r *Resolver) attribute(h *hits.Hit, q *request) {
 
 // readIdentity reads the options by which forwarders tell who asks, the first of
 // each code that can be read, and reports whether there is any. What cannot be read
-// is passed over: it is the forwarder's fault, not its client's.
-func readIdentity(id *hits.Identity, forwarder netip.Addr, options []byte) bool {
+// is passed over: it is the forwarder's fault, not its client's. So is what is
+// disbelieved.
+func readIdentity(id *hits.Identity, forwarder netip.Addr, options []byte, disbelieved []uint16) bool {
 	*id = hits.Identity{Forwarder: forwarder}
-	var raw, text, cpe, whole bool // what was read
+	var raw, text, cpe bool // what was read
 	var u umbrella
 	for {
 		code, data, rest, ok := wire.NextOption(options)
@@ -96,6 +100,7 @@ func readIdentity(id *hits.Identity, forwarder netip.Addr, options []byte) bool 
 		}
 		options = rest
 		switch {
+		case slices.Contains(disbelieved, code):
 		case code == wire.OptionECS && !id.Subnet.IsValid():
 			id.Subnet = subnetOf(data)
 		case code == wire.OptionMAC && !raw:
@@ -112,20 +117,20 @@ func readIdentity(id *hits.Identity, forwarder netip.Addr, options []byte) bool 
 	id.HasDevice, id.Device, id.Org, id.Asset = u.hasDevice, u.device, u.org, u.asset
 	if id.Subnet.IsSingleIP() {
 		id.Addr = credible(id.Subnet.Addr(), forwarder)
-		whole = id.Addr.IsValid()
 	}
-	if addr := credible(u.addr, forwarder); addr.IsValid() {
-		id.Addr, whole = addr, false
+	whole := id.Addr.IsValid()
+	if !whole {
+		id.Addr = credible(u.addr, forwarder)
 	}
 	switch {
 	case raw:
 		id.Source = wire.OptionMAC
 	case text:
 		id.Source = wire.OptionMACText
-	case id.Addr.IsValid() && !whole, id.HasDevice:
-		id.Source = wire.OptionUmbrella
 	case whole:
 		id.Source = wire.OptionECS
+	case id.Addr.IsValid(), id.HasDevice:
+		id.Source = wire.OptionUmbrella
 	case cpe:
 		id.Source = wire.OptionCPE
 	case id.Org != 0, id.Asset != 0:

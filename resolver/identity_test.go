@@ -118,12 +118,14 @@ func TestReadIdentity(t *testing.T) {
 		{"Umbrella, a field cut short", []dns.EDNS0{umbrella("\x00\x08\x00\x00\x00\x11\x00\x10\x0a\x01\x02")}, hits.Identity{Source: 20292, Org: 17}},
 		{"Umbrella, half a type", []dns.EDNS0{umbrella("\x00\x08\x00\x00\x00\x11\x00")}, hits.Identity{Source: 20292, Org: 17}},
 		{"Umbrella, an unknown field ends it", []dns.EDNS0{umbrella("\x00\x08\x00\x00\x00\x11\x00\x80\x00\x10\x0a\x01\x02\x03")}, hits.Identity{Source: 20292, Org: 17}},
-		{"Umbrella names the client, ECS a network", []dns.EDNS0{option(8, "\x00\x01\x20\x00\x0a\x01\x02\x09"), umbrella("\x00\x10\x0a\x01\x02\x03")},
-			hits.Identity{Source: 20292, Addr: addr, Subnet: netip.MustParsePrefix("10.1.2.9/32")}},
+		{"ECS before Umbrella", []dns.EDNS0{umbrella("\x00\x10\x0a\x01\x02\x09"), option(8, "\x00\x01\x20\x00\x0a\x01\x02\x03")},
+			hits.Identity{Source: 8, Addr: addr, Subnet: netip.MustParsePrefix("10.1.2.3/32")}},
+		{"Umbrella's address before a subnet", []dns.EDNS0{umbrella("\x00\x10\x0a\x01\x02\x03"), option(8, "\x00\x01\x18\x00\x0a\x01\x02")},
+			hits.Identity{Source: 20292, Addr: addr, Subnet: netip.MustParsePrefix("10.1.2.0/24")}},
 	} {
 		got := hits.Identity{MAC: [6]byte{9}, CPE: [hits.MaxCPE]byte{60: 1}} // of a query before
 		tt.want.Forwarder = forwarder
-		if ok := readIdentity(&got, forwarder, packOptions(tt.options...)); ok != (tt.want.Source != 0) || got != tt.want {
+		if ok := readIdentity(&got, forwarder, packOptions(tt.options...), nil); ok != (tt.want.Source != 0) || got != tt.want {
 			t.Errorf("%s: %v\n%+v, want\n%+v", tt.what, ok, got, tt.want)
 		}
 	}
@@ -141,7 +143,7 @@ func FuzzIdentity(f *testing.F) {
 		before := slices.Clone(options)
 		var id hits.Identity
 		forwarder := netip.MustParseAddr("192.0.2.53")
-		ok := readIdentity(&id, forwarder, options)
+		ok := readIdentity(&id, forwarder, options, nil)
 		if !bytes.Equal(before, options) {
 			t.Error("the options were changed")
 		}
@@ -261,7 +263,7 @@ func TestEveryPathTellsWhoAsked(t *testing.T) {
 	}
 	for i, r := range found {
 		id := &r.Sinkhole.Identity
-		if r.Client.IP.String() != "10.1.2.4" || r.Client.Port != 0 || r.Client.MAC != "00-00-5E-00-53-23" || r.Sinkhole.Peer.IP != fuzzClient.Addr() || r.Sinkhole.Peer.Port != 40000 ||
+		if r.Client.IP.String() != "10.1.2.3" || r.Client.Port != 0 || r.Client.MAC != "00-00-5E-00-53-23" || r.Sinkhole.Peer.IP != fuzzClient.Addr() || r.Sinkhole.Peer.Port != 40000 ||
 			!id.Trusted || id.CPE != "lobby-7" || id.Device != "0102030405060708" || id.Source != "edns65001" || r.Sinkhole.ECS.Subnet.String() != "10.1.2.3/32" || r.Sinkhole.SourceProven {
 			t.Errorf("%s", r.Raw)
 		}
@@ -423,6 +425,29 @@ func TestForwardersAreReconfigured(t *testing.T) {
 	}
 }
 
+// What is disbelieved is passed over, each option by itself.
+func TestDisbelievedOptions(t *testing.T) {
+	forwarder := netip.MustParseAddr("192.0.2.53")
+	for _, o := range everyOption {
+		var alone, without, only hits.Identity
+		if !readIdentity(&alone, forwarder, packOptions(o), nil) {
+			t.Errorf("option %d is not believed", o.Option())
+		}
+		if readIdentity(&without, forwarder, packOptions(o), []uint16{o.Option()}) {
+			t.Errorf("option %d is believed: %+v", o.Option(), without)
+		}
+		var others []uint16
+		for _, other := range everyOption {
+			if other.Option() != o.Option() {
+				others = append(others, other.Option())
+			}
+		}
+		if readIdentity(&only, forwarder, packOptions(everyOption...), others); only != alone {
+			t.Errorf("option %d: %+v, want %+v", o.Option(), only, alone)
+		}
+	}
+}
+
 // A real forwarder in front of us: dnsmasq tells the client's address and its own id.
 // (It finds no MAC address for a client on loopback.)
 func TestDnsmasqInFront(t *testing.T) {
@@ -439,14 +464,20 @@ func TestDnsmasqInFront(t *testing.T) {
 	runEngine(t, "dnsmasq", port, func(said string) bool { return strings.Contains(said, "started, version") }, program,
 		"--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--pid-file=", "--user=", "--no-resolv", "--no-hosts", "--cache-size=0",
 		"--listen-address=127.0.0.1", "--bind-interfaces", "--port="+port, "--server=127.0.0.1#"+own,
-		"--add-mac", "--add-subnet=32,128", "--add-cpe-id=lobby-7", "--umbrella=orgid:17,deviceid:0102030405060708")
-	clients := []string{"127.0.0.21", "127.0.0.22"}
-	for _, from := range clients {
+		"--add-mac", "--strip-mac", "--add-subnet=32,128", "--strip-subnet", "--add-cpe-id=lobby-7", "--umbrella=orgid:17,deviceid:0102030405060708")
+	clients := []string{"127.0.0.21", "127.0.0.22", "127.0.0.23"}
+	for i, from := range clients {
 		c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:"+port)))
 		check(t, err)
 		defer c.Close()
 		check(t, c.SetDeadline(time.Now().Add(patience)))
-		serves(t, c)
+		if i < 2 {
+			serves(t, c)
+			continue
+		}
+		// A client that names another is not believed, since dnsmasq strips that.
+		send(t, c, withOptions(t, "bad.example.", dns.TypeA, everyOption...))
+		receive(t, c)
 	}
 	found := k.hits(t)
 	if len(found) != len(clients) {
@@ -454,7 +485,7 @@ func TestDnsmasqInFront(t *testing.T) {
 	}
 	for i, r := range found {
 		id := &r.Sinkhole.Identity
-		if r.Client.IP.String() != clients[i] || r.Client.Port != 0 || r.Sinkhole.Peer.IP.String() != "127.0.0.1" || !id.Trusted || id.CPE != "lobby-7" ||
+		if r.Client.IP.String() != clients[i] || r.Client.MAC != "" || r.Client.Port != 0 || r.Sinkhole.Peer.IP.String() != "127.0.0.1" || !id.Trusted || id.CPE != "lobby-7" ||
 			id.Org != 17 || id.Device != "0102030405060708" || r.Sinkhole.ECS.Subnet.String() != clients[i]+"/32" || r.Sinkhole.ECS.SourcePrefix != 32 {
 			t.Errorf("of %s: %s", clients[i], r.Raw)
 		}
