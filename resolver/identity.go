@@ -91,54 +91,69 @@ func (r *Resolver) attribute(h *hits.Hit, q *request) {
 // disbelieved.
 func readIdentity(id *hits.Identity, forwarder netip.Addr, options []byte, disbelieved []uint16) bool {
 	*id = hits.Identity{Forwarder: forwarder}
-	var raw, text, cpe bool // what was read
-	var u umbrella
+	var r identityReader
 	for {
 		code, data, rest, ok := wire.NextOption(options)
 		if !ok {
 			break
 		}
-		options = rest
-		switch {
-		case slices.Contains(disbelieved, code):
-		case code == wire.OptionECS && !id.Subnet.IsValid():
-			id.Subnet = subnetOf(data)
-		case code == wire.OptionMAC && !raw:
-			raw = setMAC(id, data)
-		case code == wire.OptionMACText && !raw && !text:
-			text = setMACText(id, data)
-		case code == wire.OptionCPE && !cpe && len(data) > 0:
-			cpe = true
-			id.CPELen = uint8(copy(id.CPE[:], data))
-		case code == wire.OptionUmbrella && !u.read:
-			u = readUmbrella(data)
+		if !slices.Contains(disbelieved, code) {
+			r.take(id, code, data)
 		}
+		options = rest
 	}
-	id.HasDevice, id.Device, id.Org, id.Asset = u.hasDevice, u.device, u.org, u.asset
 	if id.Subnet.IsSingleIP() {
 		id.Addr = credible(id.Subnet.Addr(), forwarder)
 	}
-	whole := id.Addr.IsValid()
-	if !whole {
-		id.Addr = credible(u.addr, forwarder)
+	r.wholeECS = id.Addr.IsValid()
+	if !r.wholeECS {
+		id.Addr = credible(r.umbrella.addr, forwarder)
 	}
-	switch {
-	case raw:
-		id.Source = wire.OptionMAC
-	case text:
-		id.Source = wire.OptionMACText
-	case whole:
-		id.Source = wire.OptionECS
-	case id.Addr.IsValid(), id.HasDevice:
-		id.Source = wire.OptionUmbrella
-	case cpe:
-		id.Source = wire.OptionCPE
-	case id.Org != 0, id.Asset != 0:
-		id.Source = wire.OptionUmbrella
-	case id.Subnet.IsValid():
-		id.Source = wire.OptionECS
-	}
+	id.Source = r.source(id)
 	return id.Source != 0
+}
+
+// identityReader knows which options were read.
+type identityReader struct {
+	mac, macText, wholeECS bool
+	umbrella               umbrella
+}
+
+func (r *identityReader) take(id *hits.Identity, code uint16, data []byte) {
+	switch {
+	case code == wire.OptionECS && !id.Subnet.IsValid():
+		id.Subnet = subnetOf(data)
+	case code == wire.OptionMAC && !r.mac:
+		r.mac = setMAC(id, data)
+	case code == wire.OptionMACText && !r.mac && !r.macText:
+		r.macText = setMACText(id, data)
+	case code == wire.OptionCPE && id.CPELen == 0:
+		id.CPELen = uint8(copy(id.CPE[:], data))
+	case code == wire.OptionUmbrella && !r.umbrella.read:
+		r.umbrella = readUmbrella(data)
+		id.HasDevice, id.Device, id.Org, id.Asset = r.umbrella.hasDevice, r.umbrella.device, r.umbrella.org, r.umbrella.asset
+	}
+}
+
+// source is the option that tells most; 0: none tells anything.
+func (r *identityReader) source(id *hits.Identity) uint16 {
+	switch {
+	case r.mac:
+		return wire.OptionMAC
+	case r.macText:
+		return wire.OptionMACText
+	case r.wholeECS:
+		return wire.OptionECS
+	case id.Addr.IsValid(), id.HasDevice:
+		return wire.OptionUmbrella
+	case id.CPELen > 0:
+		return wire.OptionCPE
+	case id.Org != 0, id.Asset != 0:
+		return wire.OptionUmbrella
+	case id.Subnet.IsValid():
+		return wire.OptionECS
+	}
+	return 0
 }
 
 // subnetOf reads a client subnet (RFC 7871 section 6); the zero Prefix where there

@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"sinkhole/blocklist"
 	"sinkhole/hits"
 	"sinkhole/resolver/upstream"
 	"sinkhole/resolver/wire"
@@ -404,6 +405,35 @@ func TestBehindABalancer(t *testing.T) {
 	}
 	if r := found[1]; r.Client.IP.String() != "192.0.2.7" || r.Client.Port != 5353 || r.Client.MAC != "" || r.Sinkhole.Identity.Trusted || r.Sinkhole.Peer.IP != fuzzClient.Addr() || !r.Sinkhole.SourceProven {
 		t.Errorf("somebody else: %s", r.Raw)
+	}
+}
+
+// Groups are of the client that a forwarder tells; nobody else gets another's group
+// by naming one of it.
+func TestGroupsGoByWhoAsked(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, rigOptions{
+		specs:   specsOf(list(t, "stealers", trapList)),
+		groups:  []blocklist.Group{{Name: "pilot", Clients: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}, Mode: blocklist.GroupObserve}},
+		forward: answering(nil, "bad.example. A 192.0.2.1"),
+	})
+	h := k.handler(hits.TCP, 1)
+	settings := sinkSettings()
+	for _, believed := range []bool{true, false} {
+		settings.Forwarders = nil
+		if believed {
+			settings.Forwarders = settings.Allow
+		}
+		k.Configure(*settings)
+		answer, _ := h.whole(withOptions(t, "bad.example.", dns.TypeA, everyOption[0]), arrival{client: fuzzClient, server: fuzzClient, transport: hits.TCP, queue: h.queue, received: time.Now()}, nil)
+		var m dns.Msg
+		check(t, m.Unpack(answer))
+		if len(m.Answer) != 1 || m.Answer[0].(*dns.A).A.Equal(net.IPv4(192, 0, 2, 1)) != believed {
+			t.Errorf("believed %v: %v", believed, &m)
+		}
+	}
+	if found := k.hits(t); len(found) != 2 || found[0].Sinkhole.Group != "pilot" || found[0].Sinkhole.Mode != "observe" || found[1].Sinkhole.Group != "" || found[1].Sinkhole.Mode != "enforce" {
+		t.Errorf("hits: %s\n%s", found[0].Raw, found[len(found)-1].Raw)
 	}
 }
 
