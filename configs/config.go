@@ -51,6 +51,7 @@ type Clients struct {
 	Allow      []netip.Prefix `yaml:"allow" doc:"addresses and prefixes that may ask"`
 	Refuse     Refuse         `yaml:"refuse" doc:"what everyone else gets: answer (REFUSED) or drop"`
 	Forwarders []netip.Prefix `yaml:"forwarders" doc:"resolvers that ask for others; their EDNS client identity is believed"`
+	Believe    []Belief       `yaml:"believe" doc:"what is believed of them: ecs (client subnet), mac, cpe-id, umbrella; leave out what they do not set themselves, since most pass on what their clients set"`
 	Expected   []netip.Prefix `yaml:"expected" doc:"mail gateways, crawlers and sandboxes that look up bad names for a living: hits marked, no machine"`
 	RateLimit  RateLimit      `yaml:"rate_limit"`
 }

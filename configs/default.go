@@ -27,6 +27,7 @@ func Default() *Config {
 				netip.MustParsePrefix("fe80::/10"),
 			},
 			Refuse:    RefuseAnswer,
+			Believe:   []Belief{BeliefECS, BeliefMAC, BeliefCPE, BeliefUmbrella},
 			RateLimit: RateLimit{IPv4Prefix: 32, IPv6Prefix: 56},
 		},
 		Upstream: Upstream{

@@ -15,6 +15,19 @@ const (
 
 func (Refuse) words() []string { return []string{"answer", "drop"} }
 
+// Belief is a kind of EDNS option by which forwarders tell who asks.
+type Belief string
+
+// The kinds of options.
+const (
+	BeliefECS      Belief = "ecs"
+	BeliefMAC      Belief = "mac"
+	BeliefCPE      Belief = "cpe-id"
+	BeliefUmbrella Belief = "umbrella"
+)
+
+func (Belief) words() []string { return []string{"ecs", "mac", "cpe-id", "umbrella"} }
+
 // Mode is how far lists act on a group of clients.
 type Mode string
 

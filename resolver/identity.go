@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -15,10 +16,12 @@ import (
 // identify takes from the options of a query who asks, if a forwarder that is
 // believed says so. It copies what it keeps.
 func (r *Resolver) identify(q *request, options []byte) {
-	if q.OptionCodes.Identity == 0 || !r.settings.Load().believes(q.client.Addr()) {
+	if q.OptionCodes.Identity == 0 {
 		return
 	}
-	q.identified = readIdentity(&q.identity, q.client.Addr(), options)
+	if s := r.settings.Load(); s.believes(q.client.Addr()) {
+		q.identified = readIdentity(&q.identity, q.client.Addr(), options, s.Disbelieved)
+	}
 }
 
 // identifyUnpacked is identify for a query that the library has unpacked.
@@ -84,56 +87,73 @@ func (r *Resolver) attribute(h *hits.Hit, q *request) {
 
 // readIdentity reads the options by which forwarders tell who asks, the first of
 // each code that can be read, and reports whether there is any. What cannot be read
-// is passed over: it is the forwarder's fault, not its client's.
-func readIdentity(id *hits.Identity, forwarder netip.Addr, options []byte) bool {
+// is passed over: it is the forwarder's fault, not its client's. So is what is
+// disbelieved.
+func readIdentity(id *hits.Identity, forwarder netip.Addr, options []byte, disbelieved []uint16) bool {
 	*id = hits.Identity{Forwarder: forwarder}
-	var raw, text, cpe, whole bool // what was read
-	var u umbrella
+	var r identityReader
 	for {
 		code, data, rest, ok := wire.NextOption(options)
 		if !ok {
 			break
 		}
-		options = rest
-		switch {
-		case code == wire.OptionECS && !id.Subnet.IsValid():
-			id.Subnet = subnetOf(data)
-		case code == wire.OptionMAC && !raw:
-			raw = setMAC(id, data)
-		case code == wire.OptionMACText && !raw && !text:
-			text = setMACText(id, data)
-		case code == wire.OptionCPE && !cpe && len(data) > 0:
-			cpe = true
-			id.CPELen = uint8(copy(id.CPE[:], data))
-		case code == wire.OptionUmbrella && !u.read:
-			u = readUmbrella(data)
+		if !slices.Contains(disbelieved, code) {
+			r.take(id, code, data)
 		}
+		options = rest
 	}
-	id.HasDevice, id.Device, id.Org, id.Asset = u.hasDevice, u.device, u.org, u.asset
 	if id.Subnet.IsSingleIP() {
 		id.Addr = credible(id.Subnet.Addr(), forwarder)
-		whole = id.Addr.IsValid()
 	}
-	if addr := credible(u.addr, forwarder); addr.IsValid() {
-		id.Addr, whole = addr, false
+	r.wholeECS = id.Addr.IsValid()
+	if !r.wholeECS {
+		id.Addr = credible(r.umbrella.addr, forwarder)
 	}
-	switch {
-	case raw:
-		id.Source = wire.OptionMAC
-	case text:
-		id.Source = wire.OptionMACText
-	case id.Addr.IsValid() && !whole, id.HasDevice:
-		id.Source = wire.OptionUmbrella
-	case whole:
-		id.Source = wire.OptionECS
-	case cpe:
-		id.Source = wire.OptionCPE
-	case id.Org != 0, id.Asset != 0:
-		id.Source = wire.OptionUmbrella
-	case id.Subnet.IsValid():
-		id.Source = wire.OptionECS
-	}
+	id.Source = r.source(id)
 	return id.Source != 0
+}
+
+// identityReader knows which options were read.
+type identityReader struct {
+	mac, macText, wholeECS bool
+	umbrella               umbrella
+}
+
+func (r *identityReader) take(id *hits.Identity, code uint16, data []byte) {
+	switch {
+	case code == wire.OptionECS && !id.Subnet.IsValid():
+		id.Subnet = subnetOf(data)
+	case code == wire.OptionMAC && !r.mac:
+		r.mac = setMAC(id, data)
+	case code == wire.OptionMACText && !r.mac && !r.macText:
+		r.macText = setMACText(id, data)
+	case code == wire.OptionCPE && id.CPELen == 0:
+		id.CPELen = uint8(copy(id.CPE[:], data))
+	case code == wire.OptionUmbrella && !r.umbrella.read:
+		r.umbrella = readUmbrella(data)
+		id.HasDevice, id.Device, id.Org, id.Asset = r.umbrella.hasDevice, r.umbrella.device, r.umbrella.org, r.umbrella.asset
+	}
+}
+
+// source is the option that tells most; 0: none tells anything.
+func (r *identityReader) source(id *hits.Identity) uint16 {
+	switch {
+	case r.mac:
+		return wire.OptionMAC
+	case r.macText:
+		return wire.OptionMACText
+	case r.wholeECS:
+		return wire.OptionECS
+	case id.Addr.IsValid(), id.HasDevice:
+		return wire.OptionUmbrella
+	case id.CPELen > 0:
+		return wire.OptionCPE
+	case id.Org != 0, id.Asset != 0:
+		return wire.OptionUmbrella
+	case id.Subnet.IsValid():
+		return wire.OptionECS
+	}
+	return 0
 }
 
 // subnetOf reads a client subnet (RFC 7871 section 6); the zero Prefix where there

@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"sinkhole/blocklist"
 	"sinkhole/hits"
 	"sinkhole/resolver/upstream"
 	"sinkhole/resolver/wire"
@@ -118,12 +119,14 @@ func TestReadIdentity(t *testing.T) {
 		{"Umbrella, a field cut short", []dns.EDNS0{umbrella("\x00\x08\x00\x00\x00\x11\x00\x10\x0a\x01\x02")}, hits.Identity{Source: 20292, Org: 17}},
 		{"Umbrella, half a type", []dns.EDNS0{umbrella("\x00\x08\x00\x00\x00\x11\x00")}, hits.Identity{Source: 20292, Org: 17}},
 		{"Umbrella, an unknown field ends it", []dns.EDNS0{umbrella("\x00\x08\x00\x00\x00\x11\x00\x80\x00\x10\x0a\x01\x02\x03")}, hits.Identity{Source: 20292, Org: 17}},
-		{"Umbrella names the client, ECS a network", []dns.EDNS0{option(8, "\x00\x01\x20\x00\x0a\x01\x02\x09"), umbrella("\x00\x10\x0a\x01\x02\x03")},
-			hits.Identity{Source: 20292, Addr: addr, Subnet: netip.MustParsePrefix("10.1.2.9/32")}},
+		{"ECS before Umbrella", []dns.EDNS0{umbrella("\x00\x10\x0a\x01\x02\x09"), option(8, "\x00\x01\x20\x00\x0a\x01\x02\x03")},
+			hits.Identity{Source: 8, Addr: addr, Subnet: netip.MustParsePrefix("10.1.2.3/32")}},
+		{"Umbrella's address before a subnet", []dns.EDNS0{umbrella("\x00\x10\x0a\x01\x02\x03"), option(8, "\x00\x01\x18\x00\x0a\x01\x02")},
+			hits.Identity{Source: 20292, Addr: addr, Subnet: netip.MustParsePrefix("10.1.2.0/24")}},
 	} {
 		got := hits.Identity{MAC: [6]byte{9}, CPE: [hits.MaxCPE]byte{60: 1}} // of a query before
 		tt.want.Forwarder = forwarder
-		if ok := readIdentity(&got, forwarder, packOptions(tt.options...)); ok != (tt.want.Source != 0) || got != tt.want {
+		if ok := readIdentity(&got, forwarder, packOptions(tt.options...), nil); ok != (tt.want.Source != 0) || got != tt.want {
 			t.Errorf("%s: %v\n%+v, want\n%+v", tt.what, ok, got, tt.want)
 		}
 	}
@@ -141,7 +144,7 @@ func FuzzIdentity(f *testing.F) {
 		before := slices.Clone(options)
 		var id hits.Identity
 		forwarder := netip.MustParseAddr("192.0.2.53")
-		ok := readIdentity(&id, forwarder, options)
+		ok := readIdentity(&id, forwarder, options, nil)
 		if !bytes.Equal(before, options) {
 			t.Error("the options were changed")
 		}
@@ -261,7 +264,7 @@ func TestEveryPathTellsWhoAsked(t *testing.T) {
 	}
 	for i, r := range found {
 		id := &r.Sinkhole.Identity
-		if r.Client.IP.String() != "10.1.2.4" || r.Client.Port != 0 || r.Client.MAC != "00-00-5E-00-53-23" || r.Sinkhole.Peer.IP != fuzzClient.Addr() || r.Sinkhole.Peer.Port != 40000 ||
+		if r.Client.IP.String() != "10.1.2.3" || r.Client.Port != 0 || r.Client.MAC != "00-00-5E-00-53-23" || r.Sinkhole.Peer.IP != fuzzClient.Addr() || r.Sinkhole.Peer.Port != 40000 ||
 			!id.Trusted || id.CPE != "lobby-7" || id.Device != "0102030405060708" || id.Source != "edns65001" || r.Sinkhole.ECS.Subnet.String() != "10.1.2.3/32" || r.Sinkhole.SourceProven {
 			t.Errorf("%s", r.Raw)
 		}
@@ -405,6 +408,35 @@ func TestBehindABalancer(t *testing.T) {
 	}
 }
 
+// Groups are of the client that a forwarder tells; nobody else gets another's group
+// by naming one of it.
+func TestGroupsGoByWhoAsked(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, rigOptions{
+		specs:   specsOf(list(t, "stealers", trapList)),
+		groups:  []blocklist.Group{{Name: "pilot", Clients: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}, Mode: blocklist.GroupObserve}},
+		forward: answering(nil, "bad.example. A 192.0.2.1"),
+	})
+	h := k.handler(hits.TCP, 1)
+	settings := sinkSettings()
+	for _, believed := range []bool{true, false} {
+		settings.Forwarders = nil
+		if believed {
+			settings.Forwarders = settings.Allow
+		}
+		k.Configure(*settings)
+		answer, _ := h.whole(withOptions(t, "bad.example.", dns.TypeA, everyOption[0]), arrival{client: fuzzClient, server: fuzzClient, transport: hits.TCP, queue: h.queue, received: time.Now()}, nil)
+		var m dns.Msg
+		check(t, m.Unpack(answer))
+		if len(m.Answer) != 1 || m.Answer[0].(*dns.A).A.Equal(net.IPv4(192, 0, 2, 1)) != believed {
+			t.Errorf("believed %v: %v", believed, &m)
+		}
+	}
+	if found := k.hits(t); len(found) != 2 || found[0].Sinkhole.Group != "pilot" || found[0].Sinkhole.Mode != "observe" || found[1].Sinkhole.Group != "" || found[1].Sinkhole.Mode != "enforce" {
+		t.Errorf("hits: %s\n%s", found[0].Raw, found[len(found)-1].Raw)
+	}
+}
+
 // Who is a forwarder changes with the settings, from the next query on.
 func TestForwardersAreReconfigured(t *testing.T) {
 	t.Parallel()
@@ -420,6 +452,29 @@ func TestForwardersAreReconfigured(t *testing.T) {
 	found := k.hits(t)
 	if len(found) != 2 || found[0].Sinkhole.Identity.Trusted || found[0].Sinkhole.Expected || !found[1].Sinkhole.Identity.Trusted || !found[1].Sinkhole.Expected {
 		t.Errorf("%d hits: %s\n%s", len(found), found[0].Raw, found[len(found)-1].Raw)
+	}
+}
+
+// What is disbelieved is passed over, each option by itself.
+func TestDisbelievedOptions(t *testing.T) {
+	forwarder := netip.MustParseAddr("192.0.2.53")
+	for _, o := range everyOption {
+		var alone, without, only hits.Identity
+		if !readIdentity(&alone, forwarder, packOptions(o), nil) {
+			t.Errorf("option %d is not believed", o.Option())
+		}
+		if readIdentity(&without, forwarder, packOptions(o), []uint16{o.Option()}) {
+			t.Errorf("option %d is believed: %+v", o.Option(), without)
+		}
+		var others []uint16
+		for _, other := range everyOption {
+			if other.Option() != o.Option() {
+				others = append(others, other.Option())
+			}
+		}
+		if readIdentity(&only, forwarder, packOptions(everyOption...), others); only != alone {
+			t.Errorf("option %d: %+v, want %+v", o.Option(), only, alone)
+		}
 	}
 }
 
@@ -439,14 +494,20 @@ func TestDnsmasqInFront(t *testing.T) {
 	runEngine(t, "dnsmasq", port, func(said string) bool { return strings.Contains(said, "started, version") }, program,
 		"--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--pid-file=", "--user=", "--no-resolv", "--no-hosts", "--cache-size=0",
 		"--listen-address=127.0.0.1", "--bind-interfaces", "--port="+port, "--server=127.0.0.1#"+own,
-		"--add-mac", "--add-subnet=32,128", "--add-cpe-id=lobby-7", "--umbrella=orgid:17,deviceid:0102030405060708")
-	clients := []string{"127.0.0.21", "127.0.0.22"}
-	for _, from := range clients {
+		"--add-mac", "--strip-mac", "--add-subnet=32,128", "--strip-subnet", "--add-cpe-id=lobby-7", "--umbrella=orgid:17,deviceid:0102030405060708")
+	clients := []string{"127.0.0.21", "127.0.0.22", "127.0.0.23"}
+	for i, from := range clients {
 		c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:"+port)))
 		check(t, err)
 		defer c.Close()
 		check(t, c.SetDeadline(time.Now().Add(patience)))
-		serves(t, c)
+		if i < 2 {
+			serves(t, c)
+			continue
+		}
+		// A client that names another is not believed, since dnsmasq strips that.
+		send(t, c, withOptions(t, "bad.example.", dns.TypeA, everyOption...))
+		receive(t, c)
 	}
 	found := k.hits(t)
 	if len(found) != len(clients) {
@@ -454,7 +515,7 @@ func TestDnsmasqInFront(t *testing.T) {
 	}
 	for i, r := range found {
 		id := &r.Sinkhole.Identity
-		if r.Client.IP.String() != clients[i] || r.Client.Port != 0 || r.Sinkhole.Peer.IP.String() != "127.0.0.1" || !id.Trusted || id.CPE != "lobby-7" ||
+		if r.Client.IP.String() != clients[i] || r.Client.MAC != "" || r.Client.Port != 0 || r.Sinkhole.Peer.IP.String() != "127.0.0.1" || !id.Trusted || id.CPE != "lobby-7" ||
 			id.Org != 17 || id.Device != "0102030405060708" || r.Sinkhole.ECS.Subnet.String() != clients[i]+"/32" || r.Sinkhole.ECS.SourcePrefix != 32 {
 			t.Errorf("of %s: %s", clients[i], r.Raw)
 		}

@@ -28,6 +28,7 @@ type rigOptions struct {
 	settings  *Settings
 	specs     []blocklist.Spec
 	action    format.Action
+	groups    []blocklist.Group
 	servers   []string
 	forward   func(context.Context, []byte) (upstream.Reply, error) // in place of servers
 	timeout   time.Duration
@@ -72,7 +73,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	k.journal, err = hits.Open(hits.Options{Dir: k.dir, QueueLength: cmp.Or(o.queue, 1024), RunWriter: runWriter})
 	check(t, err)
-	k.lists, err = blocklist.Open(blocklist.Options{Configuration: blocklist.Configuration{Specs: o.specs, DefaultAction: cmp.Or(o.action, format.Sinkhole)}})
+	k.lists, err = blocklist.Open(blocklist.Options{Configuration: blocklist.Configuration{Specs: o.specs, DefaultAction: cmp.Or(o.action, format.Sinkhole), Groups: o.groups}})
 	check(t, err)
 	update := k.lists.LastUpdate()
 	check(t, update.Err())

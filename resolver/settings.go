@@ -13,6 +13,7 @@ import (
 type Settings struct {
 	Allow       []netip.Prefix // clients that may ask
 	Forwarders  []netip.Prefix // clients that ask for others, and are believed when they say who those are
+	Disbelieved []uint16       // EDNS options that are not, of whomever: the forwarders' clients may set them
 	Expected    []netip.Prefix // clients whose hits are marked: they look up listed names for a living
 	DropOthers  bool           // everyone else gets nothing instead of REFUSED
 	IPv4, IPv6  blocklist.Sink // sinkhole addresses; SinkInherit is not valid here

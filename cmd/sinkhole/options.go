@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -12,6 +13,7 @@ import (
 	"sinkhole/blocklist/format"
 	"sinkhole/configs"
 	"sinkhole/resolver"
+	"sinkhole/resolver/wire"
 )
 
 // load reads the configuration; without a file, the embedded one.
@@ -91,10 +93,28 @@ func edeCode(e configs.EDE) uint16 {
 // settings are what a reload may change of the resolver.
 func settings(c *configs.Config) resolver.Settings {
 	return resolver.Settings{
-		Allow: c.Clients.Allow, Forwarders: c.Clients.Forwarders, Expected: c.Clients.Expected, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
+		Allow: c.Clients.Allow, Forwarders: c.Clients.Forwarders, Disbelieved: disbelieved(c.Clients.Believe), Expected: c.Clients.Expected, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
 		IPv4: sink(c.Sinkhole.IPv4), IPv6: sink(c.Sinkhole.IPv6), SinkholeTTL: c.Sinkhole.TTL, Explain: explainLevel(c.Sinkhole.Explain),
 		Nonexistent: bypassNames(c.Local.Bypass),
 	}
+}
+
+// disbelieved are the EDNS options that a configuration does not believe.
+func disbelieved(believe []configs.Belief) (codes []uint16) {
+	for _, kind := range []struct {
+		belief configs.Belief
+		codes  []uint16
+	}{
+		{configs.BeliefECS, []uint16{wire.OptionECS}},
+		{configs.BeliefMAC, []uint16{wire.OptionMAC, wire.OptionMACText}},
+		{configs.BeliefCPE, []uint16{wire.OptionCPE}},
+		{configs.BeliefUmbrella, []uint16{wire.OptionUmbrella}},
+	} {
+		if !slices.Contains(believe, kind.belief) {
+			codes = append(codes, kind.codes...)
+		}
+	}
+	return codes
 }
 
 // bypassNames are the names of sets: Firefox's canary, and the hosts of iCloud

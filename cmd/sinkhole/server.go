@@ -287,7 +287,7 @@ func (s *server) logAccount() {
 // restart.
 func reloadable(key string) bool {
 	switch key {
-	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.expected", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
+	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
 		return true
 	}
 	return strings.HasPrefix(key, "sinkhole.")
