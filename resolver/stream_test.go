@@ -166,8 +166,9 @@ func TestKeepalive(t *testing.T) {
 	if _, got := options(t, dialUDP(t, k), query); len(got) != 1 {
 		t.Errorf("udp: options %v, expected an extended error alone", got)
 	}
-	crowded := newRig(t, rigOptions{})
+	crowded := newRig(t, rigOptions{idle: true})
 	crowded.connections.limit = 1
+	crowded.listener.Serve()
 	if _, got := options(t, dialTCP(t, crowded), withOption(t, "localhost.", &dns.EDNS0_TCP_KEEPALIVE{Code: dns.EDNS0TCPKEEPALIVE})); len(got) != 1 ||
 		got[0].(*dns.EDNS0_TCP_KEEPALIVE).Timeout != uint16(tcpBusyWait/(100*time.Millisecond)) {
 		t.Errorf("with places scarce: options %v, expected keepalive of %v", got, tcpBusyWait)

@@ -86,6 +86,9 @@ func (l *streams) begin(c net.Conn) {
 		Conn: c, streams: l, client: addrPort(c.RemoteAddr()), server: addrPort(c.LocalAddr()),
 		waiting: make(chan struct{}, maxPipelined),
 	}
+	if l.tls != nil {
+		s.Conn = tls.Server(c, l.tls)
+	}
 	if now := l.resolver.settings.Load(); now.DropOthers && !now.allowed(s.client.Addr()) {
 		l.count.ignored.Add(1)
 		c.Close()
@@ -95,9 +98,6 @@ func (l *streams) begin(c net.Conn) {
 		l.count.crowded.Add(1)
 		c.Close()
 		return
-	}
-	if l.tls != nil {
-		s.Conn = tls.Server(c, l.tls)
 	}
 	l.serving.Go(s.serve)
 	if l.ended.Load() { // each may have missed it

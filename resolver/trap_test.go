@@ -493,8 +493,9 @@ func TestTCPConnectionsOpenedAndDropped(t *testing.T) {
 // none was, the new one is closed.
 func TestTCPConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	k := trapRig(t)
+	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
 	k.connections.limit = 2
+	k.listener.Serve()
 	silent, talking := dialTCP(t, k), dialTCP(t, k)
 	serves(t, silent)
 	serves(t, talking)
@@ -523,8 +524,9 @@ func TestTCPConnectionsAreBounded(t *testing.T) {
 // One client has no more than its part.
 func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
 	t.Parallel()
-	k := trapRig(t)
+	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
 	k.connections.ofClient = 1
+	k.listener.Serve()
 	serves(t, dialTCP(t, k))
 	if _, err := readTCP(dialTCP(t, k)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v, expected that the connection is closed", err)
