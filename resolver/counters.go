@@ -25,6 +25,7 @@ type counters struct {
 	malformed atomic.Uint64
 	crowded   atomic.Uint64
 	evicted   atomic.Uint64
+	unproxied atomic.Uint64
 	// handshakes counts those of TLS that failed.
 	handshakes atomic.Uint64
 	stale      atomic.Uint64
@@ -54,6 +55,8 @@ type Stats struct {
 	Malformed uint64            // messages that are no DNS
 	Crowded   uint64            // TCP connections closed since too many were open, of all clients or of one
 	Evicted   uint64            // silent TCP connections closed for others when too many were open
+	// Unproxied counts datagrams and connections of balancers without a valid PROXY header.
+	Unproxied uint64
 	// Handshakes counts those of TLS that failed.
 	Handshakes uint64
 	Stale      uint64 // answers given although they had expired
@@ -96,7 +99,7 @@ func (c *counters) addTo(s *Stats) {
 	}{
 		{&s.Refused, &c.refused}, {&s.Ignored, &c.ignored}, {&s.Dropped, &c.dropped}, {&s.Truncated, &c.truncated},
 		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
-		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.Evicted, &c.evicted}, {&s.Handshakes, &c.handshakes}, {&s.CacheHits, &c.hits},
+		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.Evicted, &c.evicted}, {&s.Handshakes, &c.handshakes}, {&s.Unproxied, &c.unproxied}, {&s.CacheHits, &c.hits},
 		{&s.Stale, &c.stale}, {&s.FailedBefore, &c.failedBefore},
 		{&s.Cuts, &c.cuts}, {&s.Prefetches, &c.prefetches}, {&s.PrefetchesDropped, &c.prefetchesDropped},
 	} {

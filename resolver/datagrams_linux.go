@@ -201,7 +201,7 @@ func (d *datagrams) close() error {
 // send sends an answer on its own, for any goroutine.
 func (d *datagrams) send(msg []byte, to *peer) (err error) {
 	closed := d.Control(func(fd uintptr) {
-		_, err = unix.SendmsgN(int(fd), msg, to.oob, d.sockaddr(to.remote), unix.MSG_DONTWAIT)
+		_, err = unix.SendmsgN(int(fd), msg, to.oob, d.sockaddr(to.other()), unix.MSG_DONTWAIT)
 	})
 	return errors.Join(closed, err)
 }

@@ -95,7 +95,7 @@ func (d *datagrams) Control(fn func(fd uintptr)) error {
 
 // send sends an answer on its own, for any goroutine.
 func (d *datagrams) send(msg []byte, to *peer) error {
-	_, _, err := d.conn.WriteMsgUDPAddrPort(msg, to.oob, to.remote)
+	_, _, err := d.conn.WriteMsgUDPAddrPort(msg, to.oob, to.other())
 	return err
 }
 

@@ -66,7 +66,7 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 			answer, handled = p.afterFault(q), true
 		}
 	}()
-	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, seen: seen, atOnce: true}
+	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, balancer: from.balancer, proxy: from.proxy, seen: seen, atOnce: true}
 	if q == &p.alone && q.Parse(msg) != nil {
 		return nil, p.full()
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gaissmai/bart"
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
@@ -43,6 +44,8 @@ type Options struct {
 	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
 	// does not wait. Nil: there are no zones that are transferred.
 	Notified func(msg []byte, from netip.AddrPort) []byte
+	// Balancers are those from whom a PROXY header is required.
+	Balancers []netip.Prefix
 	// Readers is how many sockets read the datagrams of one address, each in a
 	// thread of its own; 0: one for each processor. Elsewhere than on Linux there
 	// is one.
@@ -69,6 +72,7 @@ type Resolver struct {
 	log      *zap.Logger
 
 	connections *connections // over TCP
+	balancers   *bart.Lite   // nil: there are none
 
 	pending singleflight.Group // identical questions on their way upstream
 	asked   *questions         // of the readers, on their way upstream
@@ -93,10 +97,22 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connections: newConnections(connectionLimit()), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
+		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
 	r.Configure(o.Settings)
 	return r
+}
+
+// balancers is a table of them; nil without any.
+func balancers(all []netip.Prefix) *bart.Lite {
+	if len(all) == 0 {
+		return nil
+	}
+	t := &bart.Lite{}
+	for _, p := range all {
+		t.Insert(p.Masked())
+	}
+	return t
 }
 
 // readers is how many there are where so many are wanted.

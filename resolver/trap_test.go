@@ -507,7 +507,7 @@ func TestTCPConnectionsAreBounded(t *testing.T) {
 		t.Errorf("%d connections counted as crowded out, expected 1", n)
 	}
 	for _, s := range k.connections.of(k.listener.tcp) {
-		if s.client == unmap(silent.LocalAddr().(*net.TCPAddr).AddrPort()) {
+		if s.from.client == unmap(silent.LocalAddr().(*net.TCPAddr).AddrPort()) {
 			s.active.Add(-int64(2 * idlest))
 		}
 	}

@@ -322,7 +322,7 @@ func (w *waiters) next() (msg []byte, from *peer) {
 			continue
 		}
 		q := &c.request
-		from = &peer{remote: q.client, local: q.server, received: q.received}
+		from = &peer{remote: q.client, local: q.server, balancer: q.balancer, proxy: q.proxy, received: q.received}
 		if c.from.told > 0 {
 			from.oob = slices.Clone(c.from.control[:c.from.told])
 		}
