@@ -350,7 +350,6 @@ func badFiles() map[string][]string {
 			`4:9: listen.quic: DNS over QUIC is not built yet in this version; leave it at []`,
 			`5:16: listen.certificate: listening with encryption is not built yet in this version; leave it at ""`,
 			`6:8: listen.key: listening with encryption is not built yet in this version; leave it at ""`,
-			`7:24: listen.proxy_protocol_from: the PROXY protocol is not built yet in this version; leave it at []`,
 			`11:36: clients.rate_limit.queries_per_second: rate limiting is not built yet in this version; leave it at 0`,
 			`11:48: clients.rate_limit.burst: rate limiting is not built yet in this version; leave it at 0`,
 			`11:65: clients.rate_limit.ipv4_prefix: rate limiting is not built yet in this version; leave it at 32`,

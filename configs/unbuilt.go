@@ -25,7 +25,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "listen.quic", part: "DNS over QUIC is"},
 		{key: "listen.certificate", part: "listening with encryption is"},
 		{key: "listen.key", part: "listening with encryption is"},
-		{key: "listen.proxy_protocol_from", part: "the PROXY protocol is"},
 
 		{key: "clients.rate_limit.queries_per_second", part: "rate limiting is"},
 		{key: "clients.rate_limit.burst", part: "rate limiting is"},

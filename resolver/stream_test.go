@@ -45,7 +45,7 @@ func serveTLS(t testing.TB, k *rig) (l *Listener, trusted *x509.CertPool) {
 	certificate := testCertificate(t)
 	trusted = x509.NewCertPool()
 	trusted.AddCert(certificate.Leaf)
-	l, err := k.ListenTLS(netip.MustParseAddrPort("127.0.0.1:0"), false, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil })
+	l, err := k.ListenTLS(netip.MustParseAddrPort("127.0.0.1:0"), false, nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil })
 	check(t, err)
 	l.Serve()
 	t.Cleanup(func() {

@@ -37,6 +37,7 @@ type server struct {
 	cache     *cache.Cache
 	forwarder *upstream.Forwarder
 	resolver  *resolver.Resolver
+	inherited *inherited
 	listeners []*resolver.Listener
 	consoles  []*console.Server
 	control   *control
@@ -67,6 +68,9 @@ func newServer(file string, c *configs.Config, signals <-chan os.Signal) (*serve
 }
 
 func (s *server) open(c *configs.Config) (err error) {
+	if s.inherited, err = inherit(os.Getpid()); err != nil {
+		return err
+	}
 	if s.journal, err = hits.Open(s.journalOptions(c)); err != nil {
 		return err
 	}
@@ -80,9 +84,10 @@ func (s *server) open(c *configs.Config) (err error) {
 	s.resolver = resolver.New(resolver.Options{
 		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
 		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
-		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
-		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
-		Prefetch: c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
+		Balancers: c.Listen.ProxyProtocolFrom,
+		Notified:  func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
+		TTL:       resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
+		Prefetch:  c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
 	})
 	if err = s.listen(c); err != nil {
 		return err
@@ -115,7 +120,7 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 // operator asked for it, and a warning where it stands in the defaults.
 func (s *server) listen(c *configs.Config) error {
 	for _, addr := range c.Listen.DNS {
-		l, err := s.resolver.Listen(addr, dualStack(addr, c.Listen.DNS))
+		l, err := s.resolver.ListenOn(addr, dualStack(addr, c.Listen.DNS), s.inherited.take(addr))
 		switch {
 		case err == nil:
 			s.listeners = append(s.listeners, l)
@@ -128,7 +133,7 @@ func (s *server) listen(c *configs.Config) error {
 	if len(s.listeners) == 0 {
 		return fmt.Errorf("listen.dns: none of %v can be had: stop what listens there, or choose other addresses", c.Listen.DNS)
 	}
-	return nil
+	return s.inherited.unused()
 }
 
 // remedy is what helps against a fault of listening.
