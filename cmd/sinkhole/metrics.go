@@ -42,6 +42,7 @@ type descriptions struct {
 	build, ready                                                                              *prometheus.Desc
 	queries, responses, refused, ignored, dropped, truncated                                  *prometheus.Desc
 	stale, failedBefore, coalesced, shed, failed, unsent, panics, malformed, crowded, waiting *prometheus.Desc
+	evicted, handshakes, unproxied                                                            *prometheus.Desc
 	kernelDrops                                                                               *prometheus.Desc
 	indicators, serial, memory, updateTook                                                    *prometheus.Desc
 	notifies                                                                                  *prometheus.Desc
@@ -75,7 +76,10 @@ func newCollector(s *server) *collector {
 		unsent:       d("responses_unsent_total", "Answers that the socket did not take."),
 		panics:       d("faults_total", "Queries answered SERVFAIL after a fault in the program."),
 		malformed:    d("queries_malformed_total", "Messages that are no DNS query."),
-		crowded:      d("tcp_connections_refused_total", "TCP connections closed since too many were open."),
+		crowded:      d("tcp_connections_refused_total", "TCP connections closed since too many were open, of all clients or of one."),
+		evicted:      d("tcp_connections_evicted_total", "Silent TCP connections closed to make room for others."),
+		handshakes:   d("tls_handshakes_failed_total", "TLS connections of clients that came to no handshake."),
+		unproxied:    d("proxy_headers_missing_total", "Datagrams and connections of balancers without a valid PROXY header, dropped."),
 		waiting:      d("queries_waiting", "Queries that wait for an upstream now."),
 		kernelDrops:  d("udp_kernel_drops_total", "Datagrams that the kernel dropped since the socket's buffer was full.", "listener"),
 		indicators:   d("policy_indicators", "Indicators in force, allow entries included."),
@@ -161,6 +165,9 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.counter(c.desc.panics, s.Panics)
 	m.counter(c.desc.malformed, s.Malformed)
 	m.counter(c.desc.crowded, s.Crowded)
+	m.counter(c.desc.evicted, s.Evicted)
+	m.counter(c.desc.handshakes, s.Handshakes)
+	m.counter(c.desc.unproxied, s.Unproxied)
 	m.gauge(c.desc.waiting, float64(s.Waiting))
 }
 
