@@ -54,6 +54,7 @@ type Stats struct {
 	FailedBefore uint64
 	CacheHits    uint64 // look-ups answered from the cache, beside those that it counts itself
 	Waiting      int64  // queries that wait for an upstream now
+	Encrypted    EncryptedStats
 }
 
 // newCounters returns counters that Stats counts in.
@@ -69,7 +70,7 @@ func (r *Resolver) newCounters() *counters {
 func (r *Resolver) Stats() Stats {
 	r.counting.Lock()
 	defer r.counting.Unlock()
-	s := Stats{Queries: map[string]uint64{"udp": 0, "tcp": 0}, Responses: map[uint16]uint64{}, Waiting: r.misses.Load()}
+	s := Stats{Queries: map[string]uint64{}, Responses: map[uint16]uint64{}, Waiting: r.misses.Load(), Encrypted: r.encrypted.stats()}
 	r.count.addTo(&s)
 	for _, c := range r.counters {
 		c.addTo(&s)
@@ -90,8 +91,9 @@ func (c *counters) addTo(s *Stats) {
 		*part.sum += part.n.Load()
 	}
 	s.Waiting += c.waiting.Load()
-	s.Queries["udp"] += c.queries[hits.UDP].Load()
-	s.Queries["tcp"] += c.queries[hits.TCP].Load()
+	for _, t := range transports() {
+		s.Queries[t.String()] += c.queries[t].Load()
+	}
 	for code := range c.rcodes {
 		if n := c.rcodes[code].Load(); n > 0 {
 			s.Responses[uint16(code)] += n

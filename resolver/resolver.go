@@ -64,6 +64,9 @@ type Resolver struct {
 	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
+	encrypted  *encrypted
+	designated atomic.Pointer[designation] // see Designate; nil: none
+
 	connections     atomic.Int64 // open TCP connections
 	connectionLimit int64
 
@@ -87,7 +90,7 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connectionLimit: connectionLimit(), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
+		connectionLimit: connectionLimit(), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(),
 	}
 	r.Configure(o.Settings)
 	return r
