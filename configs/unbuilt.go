@@ -21,10 +21,6 @@ type unbuilt struct {
 func unbuiltKeys() []unbuilt {
 	return []unbuilt{
 		{key: "listen.tls", part: "DNS over TLS is"},
-		{key: "listen.https", part: "DNS over HTTPS is"},
-		{key: "listen.quic", part: "DNS over QUIC is"},
-		{key: "listen.certificate", part: "listening with encryption is"},
-		{key: "listen.key", part: "listening with encryption is"},
 		{key: "listen.proxy_protocol_from", part: "the PROXY protocol is"},
 
 		{key: "clients.forwarders", part: "believing the client identity that forwarders send is"},

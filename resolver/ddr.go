@@ -42,7 +42,7 @@ func (r *Resolver) designate(q *request, dst []byte) []byte {
 	if d == nil || q.Type != dns.TypeSVCB || !bytes.Equal(q.QName(), []byte(designatedName)) {
 		return nil
 	}
-	target, ok := d.target()
+	name, ok := target(d.names())
 	if !ok {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (r *Resolver) designate(q *request, dst []byte) []byte {
 	for i := range d.endpoints {
 		e := &d.endpoints[i]
 		n.answers++
-		dst = wire.AppendSVCB(dst, localTTL, n.answers, target, e.parameters(q.server.Addr()))
+		dst = wire.AppendSVCB(dst, localTTL, n.answers, name, e.parameters(q.server.Addr()))
 	}
 	if n.answers == 0 {
 		return nil
@@ -59,9 +59,16 @@ func (r *Resolver) designate(q *request, dst []byte) []byte {
 	return r.finish(q, dst, n, 0, wire.EDE{})
 }
 
-// target is the name to be told: a wildcard is none.
-func (d *designation) target() ([]byte, bool) {
-	for _, name := range d.names() {
+// Designates tells whether one of a certificate's names can be told to clients: a
+// wildcard cannot.
+func Designates(names []string) bool {
+	_, ok := target(names)
+	return ok
+}
+
+// target is the name to be told.
+func target(names []string) ([]byte, bool) {
+	for _, name := range names {
 		if strings.Contains(name, "*") {
 			continue
 		}

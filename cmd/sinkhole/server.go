@@ -21,6 +21,7 @@ import (
 	"sinkhole/hits/console"
 	"sinkhole/resolver"
 	"sinkhole/resolver/cache"
+	"sinkhole/resolver/certificate"
 	"sinkhole/resolver/upstream"
 )
 
@@ -30,17 +31,19 @@ type server struct {
 	log   *zap.Logger
 	level zap.AtomicLevel
 
-	journal   *hits.Journal
-	writer    int         // thread of the journal's writer, where the system has such
-	store     *feed.Store // nil: nothing is kept of lists
-	lists     *blocklist.Lists
-	cache     *cache.Cache
-	forwarder *upstream.Forwarder
-	resolver  *resolver.Resolver
-	listeners []*resolver.Listener
-	consoles  []*console.Server
-	control   *control
-	memory    *memory
+	journal     *hits.Journal
+	writer      int         // thread of the journal's writer, where the system has such
+	store       *feed.Store // nil: nothing is kept of lists
+	lists       *blocklist.Lists
+	cache       *cache.Cache
+	forwarder   *upstream.Forwarder
+	resolver    *resolver.Resolver
+	listeners   []*resolver.Listener
+	encrypted   []encryptedListener
+	certificate *certificate.Certificate // nil: none
+	consoles    []*console.Server
+	control     *control
+	memory      *memory
 
 	signals <-chan os.Signal // ends a start that waits
 
@@ -82,6 +85,9 @@ func (s *server) open(c *configs.Config) (err error) {
 		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
 	})
 	if err = s.listen(c); err != nil {
+		return err
+	}
+	if err = s.listenEncrypted(c); err != nil {
 		return err
 	}
 	if err = s.openConsoles(c); err != nil {
@@ -176,6 +182,9 @@ func (s *server) serve() {
 		l.Serve()
 		readers = append(readers, l.Readers()...)
 	}
+	for _, l := range s.encrypted {
+		l.Serve()
+	}
 	if err := prefer(readers, s.writer); err != nil {
 		s.log.Warn("the threads that answer queries and record hits have no preference over others", zap.Error(err))
 	}
@@ -186,8 +195,11 @@ func (s *server) serve() {
 
 // failed gives the error of a listener that stopped by itself.
 func (s *server) failed() <-chan error {
-	merged := make(chan error, len(s.listeners))
+	merged := make(chan error, len(s.listeners)+len(s.encrypted))
 	for _, l := range s.listeners {
+		go func() { merged <- <-l.Failed() }()
+	}
+	for _, l := range s.encrypted {
 		go func() { merged <- <-l.Failed() }()
 	}
 	return merged
@@ -206,6 +218,9 @@ func (s *server) ready() error {
 func (s *server) addresses() []netip.AddrPort {
 	var all []netip.AddrPort
 	for _, l := range s.listeners {
+		all = append(all, l.Addr())
+	}
+	for _, l := range s.encrypted {
 		all = append(all, l.Addr())
 	}
 	return all
@@ -250,6 +265,13 @@ func (s *server) stopAnswering() {
 	ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
 	defer cancel()
 	var stopping sync.WaitGroup
+	for _, l := range s.encrypted {
+		stopping.Go(func() {
+			if err := l.Shutdown(ctx); err != nil {
+				s.log.Warn("stopped before all queries were answered", zap.Error(err))
+			}
+		})
+	}
 	for _, l := range s.listeners {
 		stopping.Go(func() {
 			if err := l.Shutdown(ctx); err != nil {
@@ -266,6 +288,9 @@ func (s *server) stopAnswering() {
 		_ = s.forwarder.Close()
 	}
 	s.memory.close()
+	if s.certificate != nil {
+		s.certificate.Close()
+	}
 	go s.closeLists()
 }
 
@@ -325,6 +350,9 @@ func (s *server) reload() (reloaded, error) {
 	s.config = next
 	s.level.SetLevel(logLevel(next.Log.Level))
 	s.resolver.Configure(settings(next))
+	if s.certificate != nil {
+		s.certificate.Reload() // what comes of it is logged
+	}
 	s.log.Info("reloaded", zap.Strings("changed", r.Changed), zap.Strings("restart_needed", r.Restart))
 	return r, nil
 }
