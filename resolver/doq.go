@@ -44,7 +44,7 @@ func (r *Resolver) ListenQUIC(addr netip.AddrPort, dualStack bool, certify Certi
 	if err != nil {
 		return nil, err
 	}
-	l := &QUICListener{addr: boundTo(addr, s), quic: s, answer: r.handler(hits.DoQ, 1), fail: make(chan error, 1)}
+	l := &QUICListener{addr: boundTo(addr, s), quic: s, answer: r.handler(hits.DoQ, queueShare), fail: make(chan error, 1)}
 	s.serve = l.converse
 	r.log.Info("listening", zap.Stringer("quic", l.addr))
 	return l, nil

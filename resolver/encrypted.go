@@ -19,6 +19,9 @@ const (
 	takeWait = 3 * time.Second
 	// encryptedIdleWait is how long a connection without a query stays open.
 	encryptedIdleWait = 30 * time.Second
+	// queueShare is the part of a queue of hits that each has: what is encrypted comes
+	// slower than datagrams do.
+	queueShare = 4
 )
 
 // encrypted is what the listeners with HTTP and QUIC share.

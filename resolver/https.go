@@ -71,7 +71,7 @@ func (r *Resolver) listenHTTPS(addr netip.AddrPort, dualStack bool, certify Cert
 	}
 	l.web = &http.Server{
 		Handler: &doh{
-			answer: r.handler(hits.DoH, 2), encrypted: r.encrypted,
+			answer: r.handler(hits.DoH, queueShare), encrypted: r.encrypted,
 			altSvc: fmt.Sprintf(`h3=":%d"; ma=%d`, addr.Port(), altSvcAge/time.Second),
 		},
 		TLSConfig: serverTLS(certify, "h2", "http/1.1"), ErrorLog: logged, MaxHeaderBytes: maxHeaderBytes,
@@ -85,7 +85,7 @@ func (r *Resolver) listenHTTPS(addr netip.AddrPort, dualStack bool, certify Cert
 		},
 	}
 	h3 := &http3.Server{
-		Handler:        &doh{answer: r.handler(hits.DoH3, 2), encrypted: r.encrypted, counted: true},
+		Handler:        &doh{answer: r.handler(hits.DoH3, queueShare), encrypted: r.encrypted, counted: true},
 		MaxHeaderBytes: maxHeaderBytes, IdleTimeout: encryptedIdleWait, Logger: slog.New(slog.DiscardHandler),
 	}
 	l.quic.serve = func(ctx context.Context, c *quic.Conn, g *guest) quic.ApplicationErrorCode {
