@@ -25,6 +25,7 @@ func (d *decoder) validate(c *Config) {
 		known.Listen.DNS = nil // not the defaults in place of what could not be read
 	}
 	v.listeners()
+	v.encrypted()
 	v.clients()
 	v.upstreams()
 	v.nat64()
@@ -279,8 +280,8 @@ func (v *validator) confidence(key string, n int) {
 // could get: the address that they asked says nothing about who listens there
 // on ports 80 and 443.
 func (v *validator) autoSinks() {
-	i := beyondLoopback(v.Listen.DNS)
-	if i < 0 {
+	open := v.beyondLoopback()
+	if open == nil {
 		return
 	}
 	auto := make(map[string]bool)
@@ -304,21 +305,10 @@ func (v *validator) autoSinks() {
 		}
 		at, word := v.source.near(key), "auto"
 		if !v.Stated(key) {
-			at, word = v.source.near(fmt.Sprintf("listen.dns[%d]", i)), "auto, its default"
+			at, word = v.source.near(open.key), "auto, its default"
 		}
-		v.decoder.fault(at, key, "found %s (the address that the client asked), which holds only while every listener is on loopback, and listen.dns has %s; set an address, none, or another action", word, v.Listen.DNS[i])
+		v.decoder.fault(at, key, "found %s (the address that the client asked), which holds only while every listener is on loopback, and %s has %s; set an address, none, or another action", word, strings.TrimRight(open.key, "[0123456789]"), open.addr)
 	}
-}
-
-// beyondLoopback is the index of the first listener that other machines can
-// reach, or -1.
-func beyondLoopback(listeners []netip.AddrPort) int {
-	for i, l := range listeners {
-		if !l.Addr().IsLoopback() {
-			return i
-		}
-	}
-	return -1
 }
 
 func (v *validator) journal() {

@@ -69,6 +69,8 @@ type Stats struct {
 	Cuts              uint64 // queries answered since their name, or one above it, does not exist (RFC 8020); they are misses of the cache
 	Prefetches        uint64 // exchanges for popular answers before they expired
 	PrefetchesDropped uint64 // those that there was no room for
+
+	Encrypted EncryptedStats
 }
 
 // newCounters returns counters that Stats counts in.
@@ -84,7 +86,7 @@ func (r *Resolver) newCounters() *counters {
 func (r *Resolver) Stats() Stats {
 	r.counting.Lock()
 	defer r.counting.Unlock()
-	s := Stats{Queries: map[string]uint64{}, Responses: map[uint16]uint64{}, Waiting: r.misses.Load()}
+	s := Stats{Queries: map[string]uint64{}, Responses: map[uint16]uint64{}, Waiting: r.misses.Load(), Encrypted: r.encrypted.stats()}
 	r.count.addTo(&s)
 	for _, c := range r.counters {
 		c.addTo(&s)
@@ -106,8 +108,8 @@ func (c *counters) addTo(s *Stats) {
 		*part.sum += part.n.Load()
 	}
 	s.Waiting += c.waiting.Load()
-	for transport := hits.UDP; transport <= hits.DoQ; transport++ {
-		s.Queries[transport.String()] += c.queries[transport].Load()
+	for _, t := range transports() {
+		s.Queries[t.String()] += c.queries[t].Load()
 	}
 	for code := range c.rcodes {
 		if n := c.rcodes[code].Load(); n > 0 {

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -70,12 +69,11 @@ func (r *Resolver) ListenOn(addr netip.AddrPort, dualStack bool, given Sockets) 
 }
 
 func (r *Resolver) listen(addr netip.AddrPort, dualStack bool, given Sockets) (_ *Listener, err error) {
-	suffix := networkSuffix(addr, dualStack)
 	// TCP first: nobody else can then have the port, which the sockets that share
 	// it over UDP do not see to.
 	tcp := given.Stream
 	if tcp == nil {
-		if tcp, err = net.ListenTCP("tcp"+suffix, net.TCPAddrFromAddrPort(addr)); err != nil {
+		if tcp, err = net.ListenTCP(network("tcp", addr, dualStack), net.TCPAddrFromAddrPort(addr)); err != nil {
 			return nil, err
 		}
 	}
@@ -83,7 +81,7 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool, given Sockets) (_
 	l := &Listener{addr: addr, tcp: newStreams(tcp, r, hits.TCP, nil), log: r.log, fail: make(chan error, 1+max(r.readers, len(given.Packets)))}
 	sockets := given.Packets
 	if len(sockets) == 0 {
-		if sockets, err = listenUDP("udp"+suffix, addr, r.readers); err != nil {
+		if sockets, err = listenUDP(network("udp", addr, dualStack), addr, r.readers); err != nil {
 			return nil, errors.Join(err, tcp.Close())
 		}
 	}
@@ -108,28 +106,16 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool, given Sockets) (_
 }
 
 // ListenTLS binds an address for DNS over TLS (RFC 7858), unless stream is given.
-func (r *Resolver) ListenTLS(addr netip.AddrPort, dualStack bool, stream net.Listener, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (_ *Listener, err error) {
+func (r *Resolver) ListenTLS(addr netip.AddrPort, dualStack bool, stream net.Listener, certify Certify) (_ *Listener, err error) {
 	c := stream
 	if c == nil {
-		if c, err = net.ListenTCP("tcp"+networkSuffix(addr, dualStack), net.TCPAddrFromAddrPort(addr)); err != nil {
+		if c, err = net.ListenTCP(network("tcp", addr, dualStack), net.TCPAddrFromAddrPort(addr)); err != nil {
 			return nil, err
 		}
 	}
-	encryption := &tls.Config{GetCertificate: certificate, NextProtos: []string{"dot"}, MinVersion: tls.VersionTLS12}
 	addr = netip.AddrPortFrom(addr.Addr(), addrPort(c.Addr()).Port())
 	r.log.Info("listening", zap.Stringer("tls", addr))
-	return &Listener{addr: addr, tcp: newStreams(c, r, hits.DoT, encryption), log: r.log, fail: make(chan error, 1)}, nil
-}
-
-// networkSuffix is the family of the sockets for an address, as net knows it.
-func networkSuffix(addr netip.AddrPort, dualStack bool) string {
-	switch {
-	case addr.Addr().Is4():
-		return "4"
-	case addr.Addr().IsUnspecified() && dualStack:
-		return ""
-	}
-	return "6"
+	return &Listener{addr: addr, tcp: newStreams(c, r, hits.DoT, serverTLS(certify, "dot")), log: r.log, fail: make(chan error, 1)}, nil
 }
 
 // listenUDP opens n sockets for one address. Others must not have it: sockets

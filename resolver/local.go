@@ -73,6 +73,10 @@ func (r *Resolver) unforwarded(q *request, s *settings, dst []byte) []byte {
 	switch {
 	case kind == notLocal:
 		return nil
+	case kind == noRecords:
+		if answer := r.designate(q, dst); answer != nil {
+			return answer
+		}
 	case kind == loopback && q.Type == dns.TypeA:
 		dst = wire.AppendA(q.AppendResponse(dst, 0, 0), localTTL, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 		return r.finish(q, dst, counts{answers: 1}, 0, wire.EDE{})

@@ -72,13 +72,13 @@ func (p *proxied) take(kind byte, b []byte) error {
 		return errProxy
 	}
 	p.datagram = kind&0xF == datagram
-	p.source = endpoint(b[:size], b[2*size:])
-	p.destination = endpoint(b[size:2*size], b[2*size+2:])
+	p.source = socketAddress(b[:size], b[2*size:])
+	p.destination = socketAddress(b[size:2*size], b[2*size+2:])
 	return p.check()
 }
 
-// endpoint is an address, and the port at the beginning of what follows.
-func endpoint(addr, port []byte) netip.AddrPort {
+// socketAddress is an address, and the port at the beginning of what follows.
+func socketAddress(addr, port []byte) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(addr)
 	return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(port))
 }

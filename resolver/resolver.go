@@ -71,8 +71,10 @@ type Resolver struct {
 	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
-	connections *connections // over TCP
-	balancers   *bart.Lite   // nil: there are none
+	encrypted   *encrypted
+	designated  atomic.Pointer[designation] // see Designate; nil: none
+	connections *connections                // over TCP
+	balancers   *bart.Lite                  // nil: there are none
 
 	pending singleflight.Group // identical questions on their way upstream
 	asked   *questions         // of the readers, on their way upstream
@@ -97,7 +99,7 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
+		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(),
 	}
 	r.Configure(o.Settings)
 	return r

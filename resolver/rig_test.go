@@ -42,7 +42,7 @@ type rigOptions struct {
 	fairWait  time.Duration // 0: as usual
 	noCut     bool          // a name that does not exist stands for itself alone
 	balancers []netip.Prefix
-	still     bool          // the journal's writer runs only when the rig is stopped
+	still     bool // the journal's writer runs only when the rig is stopped
 }
 
 // rig is a whole resolver on loopback, made of the real parts.

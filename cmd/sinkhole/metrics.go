@@ -47,6 +47,7 @@ type descriptions struct {
 	indicators, serial, memory, updateTook                                                    *prometheus.Desc
 	notifies                                                                                  *prometheus.Desc
 	lists                                                                                     listDescriptions
+	encrypted                                                                                 encryptedDescriptions
 	verdicts, journaled, queued, lost, lines, segments, bytes, removed                        *prometheus.Desc
 	journalErrors                                                                             *prometheus.Desc
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
@@ -88,6 +89,7 @@ func newCollector(s *server) *collector {
 		updateTook:   d("list_update_duration_seconds", "How long the latest update of the lists took."),
 		notifies:     d("list_notifies_total", "NOTIFY messages about zones that are lists, by what became of them.", "outcome"),
 		lists:        newListDescriptions(d),
+		encrypted:    newEncryptedDescriptions(d),
 		verdicts:     d("hits_verdicts_total", "Hits: verdicts_total = journaled_total + queued + lost_total, always."),
 		journaled:    d("hits_journaled_total", "Hits in lines written to the journal."),
 		queued:       d("hits_queued", "Hits that wait to be written."),
@@ -131,6 +133,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, l := range c.s.listeners {
 		m.counter(c.desc.kernelDrops, l.Drops(), l.Addr().String())
 	}
+	c.desc.encrypted.collect(m, c.s.resolver.Stats().Encrypted, c.s.certificate)
 	c.policy(m, c.s.lists)
 	for _, l := range c.s.statuses() {
 		c.desc.lists.collect(m, &l)

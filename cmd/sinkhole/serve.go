@@ -100,10 +100,11 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 func (s *server) greet(w io.Writer) {
 	p := s.lists.Policy()
 	var where []string
-	for _, a := range s.addresses() {
-		where = append(where, a.String())
+	for _, l := range s.listeners {
+		where = append(where, l.Addr().String())
 	}
 	fmt.Fprintf(w, "\nsinkhole %s answers DNS on %s (UDP and TCP)\n", versionText(), strings.Join(where, ", "))
+	s.greetEncrypted(w)
 	fmt.Fprintf(w, "  %s from %s; hits are written to %s\n", plural(p.Indicators(), "indicator", "indicators"), listsText(s.lists.Status()), shortPath(s.started.Hits.Journal.Path))
 	for _, c := range s.consoles {
 		fmt.Fprintf(w, "  metrics and health on http://%s/metrics, /healthz, /readyz\n", c.Addr())

@@ -21,6 +21,7 @@ import (
 	"sinkhole/hits/console"
 	"sinkhole/resolver"
 	"sinkhole/resolver/cache"
+	"sinkhole/resolver/certificate"
 	"sinkhole/resolver/upstream"
 )
 
@@ -30,19 +31,21 @@ type server struct {
 	log   *zap.Logger
 	level zap.AtomicLevel
 
-	journal   *hits.Journal
-	writer    int         // thread of the journal's writer, where the system has such
-	store     *feed.Store // nil: nothing is kept of lists
-	lists     *blocklist.Lists
-	cache     *cache.Cache
-	forwarder *upstream.Forwarder
-	resolver  *resolver.Resolver
-	inherited *inherited
-	listeners []*resolver.Listener
-	consoles  []*console.Server
-	control   *control
-	answers   *cacheFile // nil: the cache begins empty
-	memory    *memory
+	journal     *hits.Journal
+	writer      int         // thread of the journal's writer, where the system has such
+	store       *feed.Store // nil: nothing is kept of lists
+	lists       *blocklist.Lists
+	cache       *cache.Cache
+	forwarder   *upstream.Forwarder
+	resolver    *resolver.Resolver
+	inherited   *inherited
+	listeners   []*resolver.Listener
+	encrypted   []encryptedListener
+	certificate *certificate.Certificate // nil: none
+	consoles    []*console.Server
+	control     *control
+	answers     *cacheFile // nil: the cache begins empty
+	memory      *memory
 
 	signals <-chan os.Signal // ends a start that waits
 
@@ -92,6 +95,12 @@ func (s *server) open(c *configs.Config) (err error) {
 	if err = s.listen(c); err != nil {
 		return err
 	}
+	if err = s.listenEncrypted(c); err != nil {
+		return err
+	}
+	if err = s.inherited.unused(); err != nil {
+		return err
+	}
 	if err = s.openConsoles(c); err != nil {
 		return err
 	}
@@ -133,7 +142,7 @@ func (s *server) listen(c *configs.Config) error {
 	if len(s.listeners) == 0 {
 		return fmt.Errorf("listen.dns: none of %v can be had: stop what listens there, or choose other addresses", c.Listen.DNS)
 	}
-	return s.inherited.unused()
+	return nil
 }
 
 // remedy is what helps against a fault of listening.
@@ -185,6 +194,9 @@ func (s *server) serve() {
 		l.Serve()
 		readers = append(readers, l.Readers()...)
 	}
+	for _, l := range s.encrypted {
+		l.Serve()
+	}
 	if err := prefer(readers, s.writer); err != nil {
 		s.log.Warn("the threads that answer queries and record hits have no preference over others", zap.Error(err))
 	}
@@ -196,8 +208,11 @@ func (s *server) serve() {
 
 // failed gives the error of a listener that stopped by itself.
 func (s *server) failed() <-chan error {
-	merged := make(chan error, len(s.listeners))
+	merged := make(chan error, len(s.listeners)+len(s.encrypted))
 	for _, l := range s.listeners {
+		go func() { merged <- <-l.Failed() }()
+	}
+	for _, l := range s.encrypted {
 		go func() { merged <- <-l.Failed() }()
 	}
 	return merged
@@ -216,6 +231,9 @@ func (s *server) ready() error {
 func (s *server) addresses() []netip.AddrPort {
 	var all []netip.AddrPort
 	for _, l := range s.listeners {
+		all = append(all, l.Addr())
+	}
+	for _, l := range s.encrypted {
 		all = append(all, l.Addr())
 	}
 	return all
@@ -263,6 +281,13 @@ func (s *server) stopAnswering() {
 	ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
 	defer cancel()
 	var stopping sync.WaitGroup
+	for _, l := range s.encrypted {
+		stopping.Go(func() {
+			if err := l.Shutdown(ctx); err != nil {
+				s.log.Warn("stopped before all queries were answered", zap.Error(err))
+			}
+		})
+	}
 	for _, l := range s.listeners {
 		stopping.Go(func() {
 			if err := l.Shutdown(ctx); err != nil {
@@ -279,6 +304,9 @@ func (s *server) stopAnswering() {
 		_ = s.forwarder.Close()
 	}
 	s.memory.close()
+	if s.certificate != nil {
+		s.certificate.Close()
+	}
 	go s.closeLists()
 }
 
@@ -338,6 +366,9 @@ func (s *server) reload() (reloaded, error) {
 	s.config = next
 	s.level.SetLevel(logLevel(next.Log.Level))
 	s.resolver.Configure(settings(next))
+	if s.certificate != nil {
+		s.certificate.Reload() // what comes of it is logged
+	}
 	s.log.Info("reloaded", zap.Strings("changed", r.Changed), zap.Strings("restart_needed", r.Restart))
 	return r, nil
 }

@@ -52,6 +52,12 @@ func Open(certFile, keyFile string, log *zap.Logger) (*Certificate, error) {
 	return open(certFile, keyFile, log, timing{settle, maxSettle, poll})
 }
 
+// Check reads a pair as Open does, and says what is wrong with it.
+func Check(certFile, keyFile string) error {
+	_, _, err := read(certFile, keyFile)
+	return err
+}
+
 // timing is that of the watch.
 type timing struct{ settle, maxSettle, poll time.Duration }
 
@@ -107,6 +113,9 @@ func (c *Certificate) Reload() bool {
 	next, seen, err := read(c.certFile, c.keyFile)
 	current := c.inForce.Load()
 	if err == nil && seen == current.digest {
+		if c.seen != seen {
+			c.log.Info("certificate files hold again what is in force")
+		}
 		c.seen = seen
 		return true
 	}
@@ -119,7 +128,7 @@ func (c *Certificate) Reload() bool {
 	c.seen = seen
 	if err != nil {
 		c.refused.Add(1)
-		c.log.Error("certificate not reloaded: the one in force stays", zap.Time("expires", current.Leaf.NotAfter), zap.Error(err))
+		c.log.Error("certificate not reloaded: the one in force stays", zap.String("expires", moment(current.Leaf.NotAfter)), zap.Error(err))
 		return false
 	}
 	c.inForce.Store(next)

@@ -187,7 +187,7 @@ func publicKey(data []byte) crypto.PublicKey {
 func (p *pair) worse(current *pair, now time.Time) error {
 	if now.After(p.Leaf.NotAfter) && now.Before(current.Leaf.NotAfter) {
 		return fmt.Errorf("found a certificate of %s that expired at %s, expected a newer one: is this an old copy?",
-			subject(p.Leaf), p.Leaf.NotAfter.UTC().Format(time.RFC3339))
+			subject(p.Leaf), moment(p.Leaf.NotAfter))
 	}
 	return nil
 }
@@ -211,11 +211,14 @@ func subject(leaf *x509.Certificate) string {
 func (p *pair) tell(log *zap.Logger, message string) {
 	fingerprint := sha256.Sum256(p.Leaf.Raw)
 	log.Info(message, zap.String("for", subject(p.Leaf)), zap.String("issuer", p.Leaf.Issuer.String()),
-		zap.Time("expires", p.Leaf.NotAfter), zap.String("sha256", hex.EncodeToString(fingerprint[:])))
+		zap.String("expires", moment(p.Leaf.NotAfter)), zap.String("sha256", hex.EncodeToString(fingerprint[:])))
 	if len(p.Leaf.DNSNames)+len(p.Leaf.IPAddresses) == 0 {
 		log.Warn("certificate is for no name and no address: clients do not take a common name, expected subjectAltName")
 	}
 	if now := time.Now(); now.Before(p.Leaf.NotBefore) {
-		log.Warn("certificate is not valid yet: clients will not take it", zap.Time("valid_from", p.Leaf.NotBefore))
+		log.Warn("certificate is not valid yet: clients will not take it", zap.String("valid_from", moment(p.Leaf.NotBefore)))
 	}
 }
+
+// moment is a time for people, with its date.
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -102,9 +102,9 @@ func (c *Certificate) remind(now time.Time) {
 	c.warned = now
 	if !now.Before(end) {
 		c.log.Error("certificate has expired: clients no longer take it; renew it and put it in the place of the old one",
-			zap.String("file", c.certFile), zap.Time("expired", end))
+			zap.String("file", c.certFile), zap.String("expired", moment(end)))
 		return
 	}
 	c.log.Warn("certificate expires soon: renew it and put it in the place of the old one",
-		zap.String("file", c.certFile), zap.Time("expires", end), zap.Int("days", int(end.Sub(now)/(24*time.Hour))))
+		zap.String("file", c.certFile), zap.String("expires", moment(end)), zap.Int("days", int(end.Sub(now)/(24*time.Hour))))
 }
