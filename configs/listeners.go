@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // listener is one address that queries come in at.
@@ -32,40 +33,48 @@ func (c *Config) listeners() (all []listener) {
 }
 
 // encrypted checks the listeners with encryption: no two on one port, and a certificate
-// for them. DNS over TLS and over QUIC may have the same port: one is TCP, one is UDP.
+// for them.
 func (v *validator) encrypted() {
 	all := v.Config.listeners()
-	needed := ""
-	for i, l := range all {
-		if i < len(v.Listen.DNS) {
-			continue // see listeners of the validator
-		}
-		if needed == "" {
-			needed = l.key
-		}
-		for _, other := range all[:i] {
-			if other.addr == l.addr && l.addr.Port() != 0 && (other.udp && l.udp || other.tcp && l.tcp) {
-				v.fault(l.key, "found %s, which %s has too, expected each listener on an address and port of its own", l.addr, other.key)
-				break
-			}
-		}
+	plain := len(v.Listen.DNS)
+	for i := plain; i < len(all); i++ {
+		v.ownPort(all[i], all[:i])
 	}
-	cert, key := v.Listen.Certificate, v.Listen.Key
-	switch {
-	case needed != "" && cert == "" && key == "":
-		v.fault(needed, "found a listener with encryption, but no listen.certificate and listen.key, expected the PEM files of both")
-	case key == "" && cert != "":
-		v.fault("listen.certificate", "found a certificate without listen.key, expected the PEM file of its private key too")
-	case cert == "" && key != "":
-		v.fault("listen.key", "found a key without listen.certificate, expected the PEM file of its certificate too")
+	if len(all) > plain {
+		v.needsCertificate(all[plain].key)
+	} else {
+		v.needsCertificate("")
 	}
 	for key, page := range map[string]netip.AddrPort{"console.listen": v.Console.Listen, "metrics.listen": v.Metrics.Listen} {
-		for _, l := range all[len(v.Listen.DNS):] {
-			if page.IsValid() && page == l.addr && page.Port() != 0 && l.tcp {
-				v.fault(key, "found %s, which %s has too; choose another port", page, l.key)
-				break
-			}
+		same := func(l listener) bool { return l.tcp && l.addr == page && page.Port() != 0 }
+		if i := slices.IndexFunc(all[plain:], same); i >= 0 {
+			v.fault(key, "found %s, which %s has too; choose another port", page, all[plain+i].key)
 		}
+	}
+}
+
+// ownPort holds a listener to those before it. DNS over TLS and over QUIC may have the
+// same port: one is TCP, one is UDP.
+func (v *validator) ownPort(l listener, before []listener) {
+	same := func(other listener) bool {
+		return other.addr == l.addr && l.addr.Port() != 0 && (other.udp && l.udp || other.tcp && l.tcp)
+	}
+	if i := slices.IndexFunc(before, same); i >= 0 {
+		v.fault(l.key, "found %s, which %s has too, expected each listener on an address and port of its own", l.addr, before[i].key)
+	}
+}
+
+// needsCertificate checks that certificate and key are both there or both not, and
+// there for the listener at key, if any.
+func (v *validator) needsCertificate(listener string) {
+	certificate, key := v.Listen.Certificate != "", v.Listen.Key != ""
+	switch {
+	case listener != "" && !certificate && !key:
+		v.fault(listener, "found a listener with encryption, but no listen.certificate and listen.key, expected the PEM files of both")
+	case certificate && !key:
+		v.fault("listen.certificate", "found a certificate without listen.key, expected the PEM file of its private key too")
+	case key && !certificate:
+		v.fault("listen.key", "found a key without listen.certificate, expected the PEM file of its certificate too")
 	}
 }
 

@@ -10,9 +10,12 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 
 	"sinkhole/resolver/wire"
 )
@@ -45,6 +48,7 @@ func (m *misuse) Error() string { return m.text }
 // ServeHTTP implements [http.Handler]. The client is the connection's other end: no
 // header is believed about it.
 func (d *doh) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer d.survive()
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	if d.altSvc != "" {
@@ -89,6 +93,20 @@ func (d *doh) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := w.Write(answer); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) { // HEAD
 		d.answer.count.unsent.Add(1)
 	}
+}
+
+// survive counts and logs a fault in the code for one request, which is then reset.
+func (d *doh) survive() {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if err, ok := fault.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+		d.answer.count.panics.Add(1)
+		d.answer.resolver.log.Error("HTTP request reset after a fault in the server: please report it",
+			zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // freshness is how long an HTTP cache may keep an answer: as long as its smallest TTL

@@ -126,6 +126,8 @@ func (l *QUICListener) stream(c *quic.Conn, s *quic.Stream) {
 		s.CancelWrite(doqNoError)
 		return
 	}
+	// A client that may not ask keeps its connection: closing it would take back what
+	// was not yet sent, and its next query is refused as this one was.
 	_ = s.SetWriteDeadline(time.Now().Add(takeWait))
 	if _, err := s.Write(append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(answer)), uint16(len(answer))), answer...)); err != nil {
 		l.answer.count.unsent.Add(1)

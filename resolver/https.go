@@ -27,7 +27,6 @@ const altSvcAge = 24 * time.Hour
 // over TLS, and HTTP/3 over QUIC.
 type HTTPSListener struct {
 	addr netip.AddrPort
-	log  *zap.Logger
 	tls  *tlsListener
 	web  *http.Server
 	quic *quicServer
@@ -60,7 +59,7 @@ func (r *Resolver) listenHTTPS(addr netip.AddrPort, dualStack bool, certify Cert
 		return nil, err
 	}
 	addr = netip.AddrPortFrom(addr.Addr(), endpoint(tcp.Addr()).Port())
-	l := &HTTPSListener{addr: addr, log: r.log, tls: &tlsListener{TCPListener: tcp, resolver: r}, fail: make(chan error, 2)}
+	l := &HTTPSListener{addr: addr, tls: &tlsListener{TCPListener: tcp, resolver: r}, fail: make(chan error, 2)}
 	l.quic, err = r.listenQUIC(network("udp", addr, dualStack), addr, http3.ConfigureTLSConfig(serverTLS(certify)), maxUniStreams)
 	if err != nil {
 		return nil, errors.Join(err, tcp.Close())

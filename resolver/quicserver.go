@@ -127,18 +127,16 @@ func (s *quicServer) serving(failed func(error)) {
 		return
 	}
 	s.done.Go(func() {
-		if err := s.accept(); err != nil {
+		if err := s.accept(); s.open.Err() == nil {
 			failed(err)
 		}
 	})
 }
 
+// accept accepts until it fails, which the shutdown has it do.
 func (s *quicServer) accept() error {
 	for {
 		c, err := s.listener.Accept(s.open)
-		if s.open.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func (c *Certificate) addDirectories() {
 
 func (c *Certificate) unwatch() {
 	if c.events != nil {
-		c.events.Close()
+		_ = c.events.Close()
 	}
 }
 
