@@ -60,7 +60,7 @@ func (h *handler) answer(q *request, msg, room []byte) []byte {
 		return appendBare(room, wire.ID(msg), bare|wire.RCodeNotImp)
 	}
 	var m dns.Msg
-	if dns.DefaultMsgAcceptFunc(header(msg)) != dns.MsgAccept {
+	if dns.DefaultMsgAcceptFunc(headerOf(msg)) != dns.MsgAccept {
 		return appendBare(room, wire.ID(msg), bare|wire.RCodeFormErr)
 	}
 	if m.Unpack(msg) != nil {
@@ -73,8 +73,8 @@ func (h *handler) answer(q *request, msg, room []byte) []byte {
 	return h.resolver.respond(q, room)
 }
 
-// header is the one of msg, as the library has it.
-func header(msg []byte) dns.Header {
+// headerOf is the one of msg, as the library has it.
+func headerOf(msg []byte) dns.Header {
 	at := func(i int) uint16 { return uint16(msg[i])<<8 | uint16(msg[i+1]) }
 	return dns.Header{Id: at(0), Bits: at(2), Qdcount: at(4), Ancount: at(6), Nscount: at(8), Arcount: at(10)}
 }
