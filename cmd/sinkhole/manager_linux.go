@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -36,14 +38,22 @@ const feedsPerWatch = 3
 // watchdog wants to hear it.
 func (m *manager) ready() {
 	m.tell("READY=1", "STATUS="+m.status())
-	within, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		m.log.Warn("the watchdog of the service manager is not fed", zap.Error(err))
-		return
-	}
-	if within > 0 {
+	if within := watchdog(); within > 0 {
 		go m.watch(within / feedsPerWatch)
 	}
+}
+
+// watchdog is how long it waits to be fed (sd_watchdog_enabled(3)); 0: there is none, or
+// it is another process's.
+func watchdog() time.Duration {
+	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	within, err := strconv.ParseUint(os.Getenv("WATCHDOG_USEC"), 10, 48)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(within) * time.Microsecond
 }
 
 // watch feeds the watchdog for as long as all readers come round in time. A program
@@ -61,7 +71,7 @@ func (m *manager) watch(every time.Duration) {
 		default:
 		}
 		if err == nil {
-			m.tell(daemon.SdNotifyWatchdog, "STATUS="+m.status())
+			m.tell("WATCHDOG=1", "STATUS="+m.status())
 		} else {
 			m.log.Error("the watchdog of the service manager is not fed", zap.Error(err))
 		}
@@ -80,21 +90,42 @@ func (m *manager) reloading() (reloaded func()) {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		return func() {}
 	}
-	m.tell(daemon.SdNotifyReloading, fmt.Sprintf("MONOTONIC_USEC=%d", now.Nano()/int64(time.Microsecond)))
-	return func() { m.tell(daemon.SdNotifyReady, "STATUS="+m.status()) }
+	m.tell("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", now.Nano()/int64(time.Microsecond)))
+	return func() { m.tell("READY=1", "STATUS="+m.status()) }
 }
 
 // stopping tells that the program ends, and how long that takes: the unit's
 // TimeoutStopSec knows nothing of listen.shutdown_delay.
 func (m *manager) stopping(within time.Duration) {
-	m.tell(daemon.SdNotifyStopping, "STATUS="+m.status(), fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", within.Microseconds()))
+	m.tell("STOPPING=1", "STATUS="+m.status(), fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", within.Microseconds()))
 }
 
 // close ends the feeding.
 func (m *manager) close() { m.closing.Do(func() { close(m.closed) }) }
 
+// tellWithin bounds the wait for a manager that does not read: a stop must not wait for it.
+const tellWithin = time.Second
+
 func (m *manager) tell(state ...string) {
-	if _, err := daemon.SdNotify(false, strings.Join(state, "\n")); err != nil {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	if err := sendNotice(path, strings.Join(state, "\n")); err != nil {
 		m.log.Warn("cannot tell the service manager", zap.String("state", state[0]), zap.Error(err))
 	}
+}
+
+// sendNotice sends one datagram; an @ before the path is an abstract name.
+func sendNotice(path, state string) error {
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: path})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetWriteDeadline(time.Now().Add(tellWithin)); err != nil {
+		return err
+	}
+	_, err = c.Write([]byte(state))
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -43,6 +44,15 @@ func (n *notices) next(within time.Duration) (string, error) {
 	b := make([]byte, 4096)
 	got, err := n.conn.Read(b)
 	return string(b[:got]), err
+}
+
+// discard reads all that is told.
+func (n *notices) discard() {
+	for b := make([]byte, 4096); ; {
+		if _, err := n.conn.Read(b); err != nil {
+			return
+		}
+	}
 }
 
 // want reads up to a notice that matches, past those that feed the watchdog.
@@ -143,6 +153,47 @@ func TestWatchdogIsOnlyFedWhileReadersTurn(t *testing.T) {
 	n.want("^WATCHDOG=1\nSTATUS=well$")
 	m.close()
 	<-watching
+}
+
+// A service manager that does not read holds nobody up for long.
+func TestServiceManagerThatDoesNotRead(t *testing.T) {
+	n := listenNotices(t)
+	path := os.Getenv("NOTIFY_SOCKET")
+	full := 0
+	for ; full < 10_000; full++ {
+		if err := sendNotice(path, "STATUS=filling"); err != nil {
+			break
+		}
+	}
+	if full == 10_000 {
+		t.Fatal("the socket takes all")
+	}
+	m := newManager(zap.NewNop(), nil, func() string { return "well" })
+	begin := time.Now()
+	m.stopping(0)
+	if took := time.Since(begin); took < tellWithin || took > patience {
+		t.Errorf("told after %v, expected that it is given up after %v", took, tellWithin)
+	}
+	if notice, err := n.next(patience); err != nil || notice != "STATUS=filling" {
+		t.Errorf("%q, %v", notice, err)
+	}
+}
+
+// What is no watchdog of this process is not fed.
+func TestWatchdogOfAnother(t *testing.T) {
+	for _, c := range []struct {
+		usec, pid string
+		want      time.Duration
+	}{
+		{"", "", 0}, {"30000000", "", 30 * time.Second}, {"30000000", strconv.Itoa(os.Getpid()), 30 * time.Second}, {"30000000", "1", 0},
+		{"0", "", 0}, {"-1", "", 0}, {"soon", "", 0}, {"99999999999999999999", "", 0},
+	} {
+		t.Setenv("WATCHDOG_USEC", c.usec)
+		t.Setenv("WATCHDOG_PID", c.pid)
+		if got := watchdog(); got != c.want {
+			t.Errorf("WATCHDOG_USEC=%s WATCHDOG_PID=%s: %v, expected %v", c.usec, c.pid, got, c.want)
+		}
+	}
 }
 
 // Balancers are told first: /readyz fails at once, queries are answered for
