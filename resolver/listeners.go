@@ -116,7 +116,8 @@ func listenUDP(network string, addr netip.AddrPort, n int) (all []*net.UDPConn, 
 func (r *Resolver) server(h *handler) *dns.Server {
 	s := &dns.Server{
 		Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery,
-		MaxTCPQueries: maxTCPQueries, ReadTimeout: tcpReadWait, IdleTimeout: func() time.Duration { return tcpIdleWait },
+		DecorateWriter: func(inner dns.Writer) dns.Writer { return rejecter{inner} },
+		MaxTCPQueries:  maxTCPQueries, ReadTimeout: tcpReadWait, IdleTimeout: func() time.Duration { return tcpIdleWait },
 	}
 	if h.transport == hits.TCP {
 		s.DecorateReader = func(inner dns.Reader) dns.Reader { return tcpReader{Reader: inner, handler: h} }
