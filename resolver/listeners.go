@@ -143,7 +143,10 @@ func listenUDP(network string, addr netip.AddrPort, n int) (all []*net.UDPConn, 
 }
 
 func (r *Resolver) server(h *handler) *dns.Server {
-	return &dns.Server{Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery}
+	return &dns.Server{
+		Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery,
+		DecorateWriter: func(inner dns.Writer) dns.Writer { return rejecter{inner} },
+	}
 }
 
 // Addr is the address that is served.

@@ -273,7 +273,7 @@ func TestProxiedStreams(t *testing.T) {
 		c, err := net.Dial("tcp", k.listener.Addr().String())
 		check(t, err)
 		_, _ = c.Write(begin)
-		check(t, c.(*net.TCPConn).CloseWrite())
+		_ = c.(*net.TCPConn).CloseWrite() // it may have been closed already
 		check(t, c.SetReadDeadline(time.Now().Add(patience)))
 		if n, err := io.Copy(io.Discard, c); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%q: %d octets, %v; expected that the connection is closed", begin, n, err)

@@ -96,17 +96,19 @@ func cmdReady(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func waitReady(addr string) error {
-	return eventually(func() error {
-		r, err := http.Get("http://" + addr + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		if r.StatusCode != http.StatusOK {
-			return fmt.Errorf("/readyz says %s", r.Status)
-		}
-		return nil
-	})
+	return eventually(func() error { return readyNow(addr) })
+}
+
+func readyNow(addr string) error {
+	r, err := http.Get("http://" + addr + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz says %s", r.Status)
+	}
+	return nil
 }
 
 // eventually tries until there is no error or patience ends.

@@ -84,6 +84,7 @@ func (s *server) wait(signals <-chan os.Signal) error {
 func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("delay", s.started.Listen.ShutdownDelay))
 	s.notReady("stopping")
+	s.manager.stopping(s.started.Listen.ShutdownDelay + stopWithin)
 	delay := time.After(s.started.Listen.ShutdownDelay)
 	for waiting := s.started.Listen.ShutdownDelay > 0; waiting; {
 		select {

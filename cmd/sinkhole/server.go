@@ -46,6 +46,7 @@ type server struct {
 	control     *control
 	answers     *cacheFile // nil: the cache begins empty
 	memory      *memory
+	manager     *manager
 
 	signals <-chan os.Signal // ends a start that waits
 
@@ -62,6 +63,7 @@ func newServer(file string, c *configs.Config, signals <-chan os.Signal) (*serve
 	s := &server{file: file, config: c, started: c, signals: signals}
 	s.log, s.level = newLogger(c.Log)
 	s.memory = newMemory(s.log)
+	s.manager = newManager(s.log, s.turn, s.summary)
 	s.notReady("starting")
 	err := s.open(c)
 	if err != nil {
@@ -204,6 +206,7 @@ func (s *server) serve() {
 	s.answers.start(s.resolver)
 	s.state.Store(nil)
 	s.memory.updated()
+	s.manager.ready()
 }
 
 // failed gives the error of a listener that stopped by itself.
@@ -216,6 +219,25 @@ func (s *server) failed() <-chan error {
 		go func() { merged <- <-l.Failed() }()
 	}
 	return merged
+}
+
+// turn waits until every reader has come round.
+func (s *server) turn(ctx context.Context) error {
+	for _, l := range s.listeners {
+		if err := l.Turn(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summary is the state in a line.
+func (s *server) summary() string {
+	if err := s.ready(); err != nil {
+		return err.Error()
+	}
+	p := s.lists.Policy()
+	return fmt.Sprintf("%s from %s", plural(p.Indicators(), "indicator", "indicators"), listsText(s.lists.Status()))
 }
 
 func (s *server) notReady(why string) { s.state.Store(&why) }
@@ -239,8 +261,10 @@ func (s *server) addresses() []netip.AddrPort {
 	return all
 }
 
-// How long the parts of a stop may take, after the shutdown delay: together less
-// than the 5 s that are promised.
+// stopWithin is how long a stop takes at most, after the shutdown delay.
+const stopWithin = 5 * time.Second
+
+// How long the parts of a stop may take: together less than stopWithin.
 const (
 	upstreamsWithin = 1 * time.Second // then what still waits for an upstream gets SERVFAIL
 	answersWithin   = 2500 * time.Millisecond
@@ -252,6 +276,7 @@ const (
 // that could not be written are an error.
 func (s *server) stop() error {
 	s.notReady("stopping")
+	s.manager.close()
 	s.stopAnswering()
 	if s.control != nil {
 		s.control.close()
@@ -338,6 +363,7 @@ type reloaded struct {
 func (s *server) reload() (reloaded, error) {
 	s.reloads.Lock()
 	defer s.reloads.Unlock()
+	defer s.manager.reloading()()
 	next, err := load(s.file)
 	if err == nil {
 		err = checkBeside(next)
