@@ -21,11 +21,6 @@ type unbuilt struct {
 func unbuiltKeys() []unbuilt {
 	return []unbuilt{
 
-		{key: "clients.rate_limit.queries_per_second", part: "rate limiting is"},
-		{key: "clients.rate_limit.burst", part: "rate limiting is"},
-		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},
-		{key: "clients.rate_limit.ipv6_prefix", part: "rate limiting is"},
-
 		{key: "upstream.strategy", part: "choosing among upstream servers is"},
 		{key: "upstream.zones", part: "forwarding by zone is"},
 		{key: "upstream.rebind", part: "protection against rebinding is"},

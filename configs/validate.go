@@ -29,6 +29,7 @@ func (d *decoder) validate(c *Config) {
 	v.clients()
 	v.upstreams()
 	v.nat64()
+	v.limits()
 	v.cache()
 	v.sinkhole()
 	v.names()
@@ -130,6 +131,27 @@ func (v *validator) nat64() {
 		} else if p.Addr().As16()[8] != 0 {
 			v.fault(key, "found %s, expected bits 64 to 71 to be zero (RFC 6052 section 2.2)", p)
 		}
+	}
+}
+
+// maxRate is the highest of rate limits: one a microsecond.
+const maxRate = 1_000_000
+
+func (v *validator) limits() {
+	l := &v.Clients.RateLimit
+	v.within("clients.rate_limit.queries_per_second", l.QueriesPerSecond, maxRate)
+	v.within("clients.rate_limit.burst", l.Burst, maxRate)
+	v.within("clients.rate_limit.ipv4_prefix", l.IPv4Prefix, 32)
+	v.within("clients.rate_limit.ipv6_prefix", l.IPv6Prefix, 128)
+	v.within("clients.response_rate_limit", v.Clients.ResponseRateLimit, maxRate)
+	if l.QueriesPerSecond == 0 && l.Burst > 0 {
+		v.fault("clients.rate_limit.burst", "found %d without clients.rate_limit.queries_per_second, expected that too", l.Burst)
+	}
+}
+
+func (v *validator) within(key string, n, most int) {
+	if n < 0 || n > most {
+		v.fault(key, "found %d, expected 0 to %d", n, most)
 	}
 }
 

@@ -70,8 +70,7 @@ func (d *doh) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	client, server := ends(r)
-	answer, ok := d.answer.whole(msg, d.answer.arrived(client, server), make([]byte, 0, 1024))
+	answer, ok := d.answer.whole(msg, d.arrived(r), make([]byte, 0, 1024))
 	_ = control.SetWriteDeadline(time.Now().Add(takeWait))
 	if !ok && r.ProtoMajor < 3 {
 		header.Set("Connection", "close") // of HTTP/2: GOAWAY
@@ -190,6 +189,15 @@ func queryOfBody(r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	return msg, nil
+}
+
+// arrived is what is known of a request's query beside what it says.
+func (d *doh) arrived(r *http.Request) arrival {
+	a := d.answer.arrived(ends(r))
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+		a.relay(c)
+	}
+	return a
 }
 
 // ends are the two ends of the connection that a request came over.

@@ -22,7 +22,7 @@ const (
 )
 
 // guests are the clients with encrypted connections of one kind. A client is an IPv4
-// address or the /64 of an IPv6 address.
+// address or the /56 of an IPv6 address.
 type guests struct {
 	maxConnections, maxQueries int64
 
@@ -49,15 +49,7 @@ func newGuests(maxConnections int64) *guests {
 // enter counts a connection; nil: there are too many. A guest that has entered is to
 // leave.
 func (g *guests) enter(addr netip.Addr) *guest {
-	bits := 64
-	if addr = addr.Unmap().WithZone(""); addr.Is4() {
-		bits = 32
-	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		g.crowded.Add(1)
-		return nil
-	}
+	prefix := clientPrefix(addr.Unmap())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	one := g.open[prefix]

@@ -70,7 +70,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 
 	var answer []byte
 	if q.fill(m) {
-		r.identifyUnpacked(q, m)
+		r.introduceUnpacked(q, m)
 		answer = r.respond(q, job.answer[:0])
 	} else {
 		answer = r.malformed(q, job.answer[:0])
@@ -82,7 +82,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 		}
 		job.answer = answer
 	} else {
-		h.count.dropped.Add(1)
+		h.count.unanswered(q)
 	}
 	h.work.Put(job)
 }

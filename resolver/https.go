@@ -39,6 +39,8 @@ type HTTPSListener struct {
 
 type guestKey struct{}
 
+type connKey struct{}
+
 // ListenHTTPS binds an address over TCP and UDP; port 0 takes a free one, the same for
 // both. dualStack is as for Listen. Nothing is read before Serve.
 func (r *Resolver) ListenHTTPS(addr netip.AddrPort, dualStack bool, certify Certify) (*HTTPSListener, error) {
@@ -80,7 +82,7 @@ func (r *Resolver) listenHTTPS(addr netip.AddrPort, dualStack bool, certify Cert
 			SendPingTimeout: encryptedIdleWait, PingTimeout: queryWait, WriteByteTimeout: takeWait,
 		},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, guestKey{}, guestOf(c))
+			return context.WithValue(context.WithValue(ctx, guestKey{}, guestOf(c)), connKey{}, c)
 		},
 	}
 	h3 := &http3.Server{

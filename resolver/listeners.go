@@ -180,7 +180,9 @@ func (l *Listener) Serve() {
 			end.Do(func() { close(ended) })
 		})
 	}
+	l.tcp.accepts.Add(1)
 	l.done.Go(func() {
+		defer l.tcp.accepts.Done()
 		if err := l.tcp.accept(); err != nil {
 			l.fail <- fmt.Errorf("serving %s: %w", l.addr, err)
 		}

@@ -3,11 +3,13 @@ package resolver
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -347,5 +349,50 @@ newServer({address="`+k.listener.Addr().String()+`", useProxyProtocol=true, chec
 	}
 	if !seen["udp"] || !seen["tcp"] {
 		t.Errorf("hits over %v, expected udp, not proven, and tcp, proven", seen)
+	}
+}
+
+// Balancers in front of HTTPS are held to their headers too; over QUIC there are none.
+func TestProxiedHTTPS(t *testing.T) {
+	t.Parallel()
+	k := newEncryptedRig(t, rigOptions{
+		settings: sinkSettings(), specs: specsOf(list(t, "stealers", trapList)),
+		balancers: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+	})
+	ask := func(header []byte) (*http.Response, error) {
+		transport := &http.Transport{
+			TLSClientConfig: k.tlsClient(), ForceAttemptHTTP2: true,
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				c, err := net.Dial("tcp", k.https.Addr().String())
+				if err == nil {
+					_, err = c.Write(header)
+				}
+				return c, err
+			},
+		}
+		defer transport.CloseIdleConnections()
+		client := &http.Client{Transport: transport, Timeout: patience}
+		return client.Post(k.url(), dohMediaType, bytes.NewReader(queryOf(t, "bad.example.", dns.TypeA)))
+	}
+	r, err := ask(proxyHeader(0x21, kindTCP4, "127.0.0.9:40111", "192.0.2.53:443"))
+	check(t, err)
+	_ = r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		t.Errorf("status %s", r.Status)
+	}
+	if r, err := ask(nil); err == nil {
+		t.Errorf("status %s without a header", r.Status)
+		_ = r.Body.Close()
+	}
+	if _, err := k.h3(t, "127.0.0.1").Post(k.url(), dohMediaType, bytes.NewReader(queryOf(t, "bad.example.", dns.TypeA))); err == nil {
+		t.Error("a balancer was served over QUIC")
+	}
+	if n := k.Stats().Unproxied; n < 2 {
+		t.Errorf("%d without a header counted, expected 2", n)
+	}
+	found := k.hits(t)
+	if len(found) != 1 || found[0].Client.IP.String() != "127.0.0.9" || found[0].Client.Port != 40111 || found[0].Sinkhole.Peer.Proxy != "v2" ||
+		found[0].Sinkhole.Peer.IP.String() != "127.0.0.1" || !found[0].Sinkhole.SourceProven {
+		t.Errorf("%+v", found)
 	}
 }

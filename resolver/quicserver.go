@@ -99,6 +99,10 @@ func (s *quicServer) proves(net.Addr) bool {
 func (s *quicServer) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	r := s.resolver
 	client := endpoint(info.RemoteAddr).Addr()
+	if r.isBalancer(client) { // the PROXY protocol knows no QUIC
+		r.count.unproxied.Add(1)
+		return nil, errTurnedAway
+	}
 	if !r.admitted(client) {
 		return nil, errTurnedAway
 	}

@@ -1,5 +1,5 @@
 // Package resolver is the life of one query: client checks, policy, cache,
-// upstream, policy again, answer, hit. [Resolver.respond] has the order of the
+// upstream, policy again, answer, hit. [Resolver.decide] has the order of the
 // steps; the listeners are beside it.
 package resolver
 
@@ -71,10 +71,11 @@ type Resolver struct {
 	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
-	encrypted   *encrypted
-	designated  atomic.Pointer[designation] // see Designate; nil: none
-	connections *connections                // over TCP
-	balancers   *bart.Lite                  // nil: there are none
+	cookieSecrets []CookieSecret // of this process
+	encrypted     *encrypted
+	designated    atomic.Pointer[designation] // see Designate; nil: none
+	connections   *connections                // over TCP
+	balancers     *bart.Lite                  // nil: there are none
 
 	pending singleflight.Group // identical questions on their way upstream
 	asked   *questions         // of the readers, on their way upstream
@@ -99,7 +100,7 @@ func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
 		ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(),
+		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(), cookieSecrets: randomSecrets(),
 	}
 	r.Configure(o.Settings)
 	return r
@@ -126,12 +127,33 @@ func readers(wanted int) int {
 }
 
 // Configure puts other settings in force, from the next query on.
-func (r *Resolver) Configure(s Settings) { r.settings.Store(compileSettings(s)) }
+func (r *Resolver) Configure(s Settings) {
+	next := compileSettings(s)
+	var before *limits
+	if now := r.settings.Load(); now != nil {
+		before = now.limits
+	}
+	next.limits = limitsOf(&s, before)
+	if next.cookieSecrets = s.CookieSecrets; len(next.cookieSecrets) == 0 {
+		next.cookieSecrets = r.cookieSecrets
+	}
+	r.settings.Store(next)
+}
 
 // respond appends the answer to a query to dst, which must be empty; nil means
 // that the client gets none. Client checks were made when the query was read.
 func (r *Resolver) respond(q *request, dst []byte) []byte {
+	answer := r.decide(q, dst)
+	if q.withheld {
+		return nil
+	}
+	return answer
+}
+
+// decide has the steps of respond in their order.
+func (r *Resolver) decide(q *request, dst []byte) []byte {
 	if answer := r.unserved(q, dst); answer != nil {
+		q.withheld = q.withheld || q.limited
 		return answer
 	}
 	s, p := r.settings.Load(), r.policy()
@@ -139,6 +161,9 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 
 	var v blocklist.Verdict
 	q.seen.judge(p, q, now, &v)
+	if q.limited {
+		return r.limited(q, p, &v, dst)
+	}
 	if enforced(q, &v) {
 		return r.enforce(q, s, p, &v, dst)
 	}
@@ -220,5 +245,5 @@ func (r *Resolver) unresolved(q *request, dst []byte) []byte {
 	case q.Type == dns.TypeOPT, firstMeta <= q.Type && q.Type <= lastMeta:
 		return r.fail(q, dst, wire.RCodeNotImp, wire.EDE{Code: dns.ExtendedErrorCodeNotSupported})
 	}
-	return nil
+	return r.minimal(q, dst)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -27,6 +28,9 @@ const (
 	// streamBuffer is the memory for what was read and not yet looked at, and for
 	// answers that are not sent yet, in octets.
 	streamBuffer = 4096
+	// maxBacklog bounds the answers, in octets, that wait for a client who does not take
+	// them.
+	maxBacklog = 512 << 10
 )
 
 // stream is a connection that carries messages with a length before each (RFC 1035
@@ -44,6 +48,7 @@ type stream struct {
 	pending sync.WaitGroup
 	active  atomic.Int64 // when a query came last, in Unix nanoseconds
 	busy    atomic.Int32 // queries that wait
+	backlog atomic.Int64 // octets of answers that are not written
 	over    atomic.Bool  // nothing more is to be read
 	closed  atomic.Bool
 
@@ -73,7 +78,7 @@ func (s *stream) serve() {
 // is spoken. Both have the time of one query.
 func (s *stream) greet() bool {
 	s.in = bufio.NewReaderSize(s.raw, streamBuffer)
-	if s.raw.SetDeadline(time.Now().Add(s.streams.first)) != nil {
+	if s.raw.SetDeadline(time.Now().Add(s.streams.first)) != nil || s.over.Load() {
 		return false
 	}
 	if s.streams.resolver.isBalancer(s.from.client.Addr()) && !s.introduced() {
@@ -177,13 +182,20 @@ func (s *stream) take(msg []byte) bool {
 		return reply != nil && isNotify(msg)
 	}
 	a := s.from
-	a.received, a.atOnce = now, true
+	a.received, a.atOnce, a.limited = now, true, h.resolver.overLimit(a.client.Addr(), now)
 	a.idle = uint16(s.streams.idleWait() / (100 * time.Millisecond))
 	if s.answer(msg, a) {
 		return true
 	}
 	a.atOnce = false
-	s.waiting <- struct{}{}
+	select {
+	case s.waiting <- struct{}{}:
+	default: // what is ready does not wait with it
+		if s.flush() != nil {
+			return false
+		}
+		s.waiting <- struct{}{}
+	}
 	s.busy.Add(1)
 	kept := slices.Clone(msg)
 	s.pending.Go(func() {
@@ -214,6 +226,13 @@ func (s *stream) answer(msg []byte, a arrival) (done bool) {
 
 // send queues an answer, and writes when there is much.
 func (s *stream) send(answer []byte) error {
+	size := int64(len(answer))
+	defer s.backlog.Add(-size)
+	if s.backlog.Add(size) > maxBacklog {
+		s.streams.count.unsent.Add(1)
+		s.abort()
+		return errBacklog
+	}
 	s.sending.Lock()
 	defer s.sending.Unlock()
 	s.out = binary.BigEndian.AppendUint16(s.out, uint16(len(answer)))
@@ -223,6 +242,8 @@ func (s *stream) send(answer []byte) error {
 	}
 	return s.write()
 }
+
+var errBacklog = errors.New("the client does not take its answers")
 
 // flush writes the answers that are queued.
 func (s *stream) flush() error {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/big"
@@ -299,5 +300,59 @@ func TestTLSHalfOpen(t *testing.T) {
 		if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal("a connection without a handshake stays open")
 		}
+	}
+}
+
+// What is ready goes out before the connection waits for room.
+func TestStreamReadyAnswerBehindFullPipeline(t *testing.T) {
+	t.Parallel()
+	k, _, release := heldRig(t)
+	t.Cleanup(release)
+	c := dialTCP(t, k)
+	var all []byte
+	add := func(msg []byte, id uint16) {
+		wire.SetID(msg, id)
+		all = append(binary.BigEndian.AppendUint16(all, uint16(len(msg))), msg...)
+	}
+	for i := range maxPipelined {
+		add(queryOf(t, "good.example.", dns.TypeA), uint16(i))
+	}
+	add(header(0, wire.RD), 60000)
+	add(queryOf(t, "good.example.", dns.TypeA), 60001)
+	_, err := c.Write(all)
+	check(t, err)
+	if reply := receive(t, c); wire.ID(reply) != 60000 {
+		t.Errorf("%d is answered first, expected 60000", wire.ID(reply))
+	}
+}
+
+// Thousands of idle connections take no more places than there are, and no service.
+func TestIdleConnections(t *testing.T) {
+	t.Parallel()
+	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
+	k.connections.limit, k.connections.ofClient = 200, 200
+	k.listener.Serve()
+	udp := dialUDP(t, k)
+	var open []net.Conn
+	defer func() {
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}()
+	for i := range 10_000 {
+		c, err := net.Dial("tcp", k.listener.Addr().String())
+		check(t, err)
+		if open = append(open, c); len(open) == 500 { // what was turned away holds nothing here
+			_ = open[0].Close()
+			open = open[1:]
+		}
+		if i%500 == 0 {
+			serves(t, udp)
+		}
+	}
+	serves(t, udp)
+	eventually(t, "no more are open than may be", func() bool { return k.connections.n.Load() <= 200 })
+	if s := k.Stats(); s.Crowded == 0 {
+		t.Errorf("none of 10,000 was turned away: %+v", s)
 	}
 }

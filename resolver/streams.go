@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// maxConnections bounds the open TCP connections of all listeners, if the
-	// process may have four times as many descriptors: a quarter is theirs, so
-	// that upstreams, lists and journal always find some.
+	// maxConnections bounds the open TCP connections of all listeners without HTTP, if
+	// the process may have four times as many descriptors; those with HTTP have as many
+	// more, and upstreams, lists and journal always find some.
 	maxConnections = 4000
 	minConnections = 64
 	// maxOfClient bounds those of one client: an IPv4 address, or an IPv6 prefix of
-	// clientBits6.
+	// clientBits6. Those of a balancer are of many, and it bounds its own.
 	maxOfClient = 256
 	clientBits6 = 56
 	// idlest is how long a connection must have been silent to be closed for one that
@@ -42,6 +42,7 @@ type streams struct {
 	rooms    sync.Pool   // *[streamBuffer]byte, of answers
 	ended    atomic.Bool
 	serving  sync.WaitGroup
+	accepts  sync.WaitGroup // accept
 
 	queries           int           // bound for one connection
 	first, next, busy time.Duration // waits for a query: tcpReadWait, tcpIdleWait, tcpBusyWait
@@ -97,9 +98,6 @@ func (l *streams) begin(c net.Conn) {
 		return
 	}
 	l.serving.Go(s.serve)
-	if l.ended.Load() { // each may have missed it
-		s.end()
-	}
 }
 
 // welcome tells whether a client may connect.
@@ -130,6 +128,7 @@ func (l *streams) idleWait() time.Duration {
 func (l *streams) shutdown(ctx context.Context) error {
 	l.ended.Store(true)
 	err := l.Close()
+	l.accepts.Wait()
 	l.each((*stream).end)
 	done := make(chan struct{})
 	go func() {

@@ -25,7 +25,9 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		client := endpoint(c.RemoteAddr()).Addr()
-		if !l.resolver.admitted(client) {
+		if l.resolver.isBalancer(client) {
+			c = &balancedConn{Conn: c, resolver: l.resolver}
+		} else if !l.resolver.admitted(client) {
 			c.Close()
 			continue
 		}

@@ -295,7 +295,7 @@ func (w *waiters) respond(c *waiter) (done bool) {
 func (w *waiters) send(c *waiter, answer []byte) {
 	w.prompt.count.queries[w.prompt.transport].Add(1)
 	if answer == nil {
-		w.prompt.count.dropped.Add(1)
+		w.prompt.count.unanswered(&c.request)
 		return
 	}
 	w.prompt.count.answer(answer)

@@ -111,7 +111,7 @@ func (i *inherited) unused() error {
 		return nil
 	}
 	slices.Sort(all)
-	return fmt.Errorf("passed sockets of %s are of no listener: name these addresses under listen, or leave them out of the socket unit", strings.Join(all, ", "))
+	return fmt.Errorf("passed sockets of %s are of no listener that takes them: name these addresses under listen.dns or listen.tls, or leave them out of the socket unit", strings.Join(all, ", "))
 }
 
 // close closes what nobody took.

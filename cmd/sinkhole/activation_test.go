@@ -104,7 +104,7 @@ func TestInheritedSocketOfNoListener(t *testing.T) {
 	cmd := exec.Command("sinkhole", "serve", "-c", p.path("sinkhole.yaml"))
 	activated(cmd, files)
 	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "are of no listener: name these addresses under listen") {
+	if err == nil || !strings.Contains(string(out), "are of no listener that takes them: name these addresses under listen") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -42,7 +42,7 @@ type descriptions struct {
 	build, ready                                                                              *prometheus.Desc
 	queries, responses, refused, ignored, dropped, truncated                                  *prometheus.Desc
 	stale, failedBefore, coalesced, shed, failed, unsent, panics, malformed, crowded, waiting *prometheus.Desc
-	evicted, handshakes, unproxied                                                            *prometheus.Desc
+	limited, restrained, badCookies, evicted, handshakes, unproxied                           *prometheus.Desc
 	kernelDrops                                                                               *prometheus.Desc
 	indicators, serial, memory, updateTook                                                    *prometheus.Desc
 	notifies                                                                                  *prometheus.Desc
@@ -80,6 +80,9 @@ func newCollector(s *server) *collector {
 		crowded:      d("tcp_connections_refused_total", "TCP connections closed since too many were open, of all clients or of one."),
 		evicted:      d("tcp_connections_evicted_total", "Silent TCP connections closed to make room for others."),
 		handshakes:   d("tls_handshakes_failed_total", "TLS connections of clients that came to no handshake."),
+		limited:      d("clients_limited_total", "Queries over the limit of their client (clients.rate_limit)."),
+		restrained:   d("responses_limited_total", "Answers held back, or cut down to TC, since too many were alike (clients.response_rate_limit)."),
+		badCookies:   d("cookies_bad_total", "Server cookies (RFC 7873) of clients that are not ours, or too old."),
 		unproxied:    d("proxy_headers_missing_total", "Datagrams and connections of balancers without a valid PROXY header, dropped."),
 		waiting:      d("queries_waiting", "Queries that wait for an upstream now."),
 		kernelDrops:  d("udp_kernel_drops_total", "Datagrams that the kernel dropped since the socket's buffer was full.", "listener"),
@@ -171,6 +174,9 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.counter(c.desc.evicted, s.Evicted)
 	m.counter(c.desc.handshakes, s.Handshakes)
 	m.counter(c.desc.unproxied, s.Unproxied)
+	m.counter(c.desc.limited, s.Limited)
+	m.counter(c.desc.restrained, s.Restrained)
+	m.counter(c.desc.badCookies, s.BadCookies)
 	m.gauge(c.desc.waiting, float64(s.Waiting))
 }
 

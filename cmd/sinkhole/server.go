@@ -345,10 +345,10 @@ func (s *server) logAccount() {
 // restart.
 func reloadable(key string) bool {
 	switch key {
-	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
+	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "clients.response_rate_limit", "clients.cookie_secret_file", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
 		return true
 	}
-	return strings.HasPrefix(key, "sinkhole.")
+	return strings.HasPrefix(key, "sinkhole.") || strings.HasPrefix(key, "clients.rate_limit.")
 }
 
 // reloaded is the outcome of a reload.
