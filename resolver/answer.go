@@ -17,6 +17,9 @@ func (r *Resolver) cached(q *request, e *cache.Entry, dst []byte) []byte {
 	if rcode > wire.RCodeMask && !q.EDNS { // its upper bits have no place without an OPT
 		return r.fail(q, dst, wire.RCodeServFail, wire.EDE{})
 	}
+	if q.reflects(e) {
+		return r.minimal(q, dst)
+	}
 	if q.below {
 		return r.cut(q, e, dst)
 	}

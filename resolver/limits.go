@@ -9,6 +9,7 @@ import (
 
 	"sinkhole/blocklist"
 	"sinkhole/hits"
+	"sinkhole/resolver/cache"
 	"sinkhole/resolver/wire"
 )
 
@@ -110,12 +111,19 @@ func (l *limiter) response(q *request, rcode uint16) uint64 {
 	return h.Sum64()
 }
 
-// minimal answers ANY over UDP with what is not worth reflecting (RFC 8482 section 4.2);
-// over other transports it is forwarded.
-func (r *Resolver) minimal(q *request, dst []byte) []byte {
-	if q.Type != dns.TypeANY || q.transport != hits.UDP || q.cookie.proven || !q.RD {
-		return nil
+// reflects tells whether an answer is one to ANY that is worth reflecting: with records, and
+// to what may be a forged address.
+func (q *request) reflects(e *cache.Entry) bool {
+	if q.Type != dns.TypeANY || q.transport != hits.UDP || q.cookie.proven {
+		return false
 	}
+	records, _, _ := wire.Counts(e.Packed)
+	return records > 0
+}
+
+// minimal answers ANY with one short record (RFC 8482 section 4.2). Policy has judged
+// what it stands for.
+func (r *Resolver) minimal(q *request, dst []byte) []byte {
 	dst = wire.AppendHINFO8482(q.AppendResponse(dst, 0, 0), localTTL)
 	return r.finish(q, dst, counts{answers: 1}, 0, wire.EDE{})
 }

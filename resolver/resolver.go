@@ -245,5 +245,5 @@ func (r *Resolver) unresolved(q *request, dst []byte) []byte {
 	case q.Type == dns.TypeOPT, firstMeta <= q.Type && q.Type <= lastMeta:
 		return r.fail(q, dst, wire.RCodeNotImp, wire.EDE{Code: dns.ExtendedErrorCodeNotSupported})
 	}
-	return r.minimal(q, dst)
+	return nil
 }
