@@ -163,6 +163,12 @@ func oddMessages(t *testing.T) map[string][]byte {
 	return all
 }
 
+// overPlain runs a test over UDP and over TCP.
+func overPlain(t *testing.T, k *rig, test func(t *testing.T, c net.Conn)) {
+	t.Run("udp", func(t *testing.T) { test(t, dialUDP(t, k)) })
+	t.Run("tcp", func(t *testing.T) { test(t, dialTCP(t, k)) })
+}
+
 // Whatever is sent, UDP, TCP and the way of all other transports answer the same: no check
 // is made by one alone.
 func TestTrapTransportParity(t *testing.T) {
@@ -173,7 +179,7 @@ func TestTrapTransportParity(t *testing.T) {
 	for name, msg := range oddMessages(t) {
 		t.Run(name, func(t *testing.T) {
 			replies := map[string][]byte{}
-			bothTransports(t, k, func(t *testing.T, c net.Conn) {
+			overPlain(t, k, func(t *testing.T, c net.Conn) {
 				send(t, c, msg)
 				replies[c.LocalAddr().Network()] = receive(t, c)
 			})
@@ -263,7 +269,7 @@ func TestTrapStrangersGetNothingFromTheCache(t *testing.T) {
 	if len(m.Answer) != 1 || cached(t, k, "good.example.") == nil {
 		t.Fatalf("%v, expected an answer that is kept", &m)
 	}
-	bothTransports(t, k, func(t *testing.T, c net.Conn) {
+	overPlain(t, k, func(t *testing.T, c net.Conn) {
 		send(t, c, queryOf(t, "good.example.", dns.TypeA))
 		var m dns.Msg
 		check(t, m.Unpack(receive(t, c)))
@@ -279,7 +285,7 @@ func TestTrapBogusAnswersStay(t *testing.T) {
 	t.Parallel()
 	zone := ";! bogus.example A rcode=SERVFAIL\nbogus.example. A 192.0.2.66\n"
 	k := newRig(t, rigOptions{specs: specsOf(list(t, "addresses", "192.0.2.66\n")), servers: []string{newZone(t, zone).addr}})
-	bothTransports(t, k, func(t *testing.T, c net.Conn) {
+	overPlain(t, k, func(t *testing.T, c net.Conn) {
 		for _, do := range []bool{false, true} {
 			q := new(dns.Msg).SetQuestion("bogus.example.", dns.TypeA)
 			q.SetEdns0(1232, do)
