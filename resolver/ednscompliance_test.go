@@ -53,7 +53,7 @@ const (
 // ednsCases are in the order of the tester's report.
 func ednsCases() []ednsCase {
 	const ra = wire.RD | wire.RA
-	cleared := uint16(wire.AA | wire.TC | zFlag)
+	const cleared = wire.AA | wire.TC | zFlag
 	return []ednsCase{
 		// RFC 1035: a plain query has a plain answer, without an OPT (RFC 6891 section 7).
 		{name: "dns", dig: "+noedns", sets: ra, clears: cleared | wire.AD, answer: true},

@@ -148,8 +148,11 @@ func (r *Resolver) admit(msg, query []byte, key string) (*cache.Entry, time.Dura
 	if err := f.Parse(msg); err != nil {
 		return nil, 0, err
 	}
-	msg, err := f.Scrub(f.Strip(msg))
+	msg, err := withoutBogus(msg, &f)
 	if err != nil {
+		return nil, 0, err
+	}
+	if msg, err = f.Scrub(f.Strip(msg)); err != nil {
 		return nil, 0, err
 	}
 	lifetime := r.lifetime(&f)
