@@ -78,7 +78,7 @@ type Upstream struct {
 	Strategy  Strategy            `yaml:"strategy" doc:"which server is asked first: ordered, fastest or random"`
 	Timeout   time.Duration       `yaml:"timeout" doc:"how long one server has for its answer"`
 	Bootstrap []Server            `yaml:"bootstrap" doc:"resolvers, IP or IP:port, that find the addresses of servers given by name; empty: those of /etc/resolv.conf"`
-	Zones     map[string][]Server `yaml:"zones" doc:"zones with servers of their own"`
+	Zones     map[string][]Server `yaml:"zones" doc:"zones that are asked of servers of their own and of no others, as in {corp.example: [10.0.0.53]}; the longest one decides, and names that are else answered here are forwarded"`
 	Rebind    Rebind              `yaml:"rebind" doc:"public names that point into private address space: allow or strip"`
 	NAT64     []netip.Prefix      `yaml:"nat64" doc:"NAT64 prefixes (RFC 6052): an AAAA answer in one is judged by the IPv4 address in it too"`
 }
@@ -97,7 +97,8 @@ type Cache struct {
 
 // Local is what is answered here whatever lists and upstreams say.
 type Local struct {
-	Bypass []Bypass `yaml:"bypass" doc:"doh-canary, private-relay: answered NXDOMAIN so that browsers keep asking us"`
+	Bypass      []Bypass    `yaml:"bypass" doc:"doh-canary, private-relay: answered NXDOMAIN so that browsers keep asking us"`
+	SingleLabel SingleLabel `yaml:"single_label" doc:"address look-ups for names of one label, as in printer: forward, or nodata (answered here, so that they leave the network no more)"`
 }
 
 // Sinkhole is what a query for a listed name gets.

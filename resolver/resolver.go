@@ -35,6 +35,8 @@ type Options struct {
 	// that goes the usual way (see upstream.Ports). Nil: all goes through Forward.
 	Ports func(watch func(fd int) error) *upstream.Ports
 	TTL   TTLBounds
+	// Zones are the names that Forward and Ports have servers of their own for.
+	Zones []string
 	// Prefetch has popular answers asked for again before they expire, NXDomainCut a
 	// name that does not exist stand for all below it (RFC 8020).
 	Prefetch, NXDomainCut bool
@@ -63,6 +65,8 @@ type Resolver struct {
 	cache    *cache.Cache
 	forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
 	ports    func(watch func(fd int) error) *upstream.Ports
+	forwards []string  // zones, as the settings want them
+	zones    *nameTree // those that have servers of their own
 	ttl      TTLBounds
 	nat64    NAT64
 	notified func(msg []byte, from netip.AddrPort) []byte
@@ -92,7 +96,7 @@ const fairWait = 100 * time.Millisecond
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
-		ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
+		forwards: o.Zones, zones: treeOf(forwarded, o.Zones), ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 		connections: newConnections(connectionLimit()), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
 	r.Configure(o.Settings)
@@ -108,7 +112,7 @@ func readers(wanted int) int {
 }
 
 // Configure puts other settings in force, from the next query on.
-func (r *Resolver) Configure(s Settings) { r.settings.Store(compileSettings(s)) }
+func (r *Resolver) Configure(s Settings) { r.settings.Store(compileSettings(s, r.forwards)) }
 
 // respond appends the answer to a query to dst, which must be empty; nil means
 // that the client gets none. Client checks were made when the query was read.

@@ -20,6 +20,9 @@ func (r *Resolver) Restorer() func(cache.Saved) (kept bool) {
 		if s.Stored < 0 || s.Stored > now || s.Expires <= s.Stored || !answersKey(s.Packed, s.Key) {
 			return false
 		}
+		if r.zones.find(s.Key).kind == forwarded { // who has answered then is not known
+			return false
+		}
 		if f.Parse(s.Packed) != nil || f.OPTLen != 0 || f.Strays != 0 || s.Expires-s.Stored > int64(r.lifetime(&f)) {
 			return false
 		}

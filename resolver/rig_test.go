@@ -3,9 +3,11 @@ package resolver
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +32,7 @@ type rigOptions struct {
 	action    format.Action
 	groups    []blocklist.Group
 	servers   []string
+	zones     map[string][]string // with servers of their own
 	forward   func(context.Context, []byte) (upstream.Reply, error) // in place of servers
 	timeout   time.Duration
 	ttl       TTLBounds
@@ -77,7 +80,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	check(t, err)
 	update := k.lists.LastUpdate()
 	check(t, update.Err())
-	forwarder, err := upstream.New(upstream.Options{Servers: o.servers, Timeout: cmp.Or(o.timeout, 2*time.Second)})
+	forwarder, err := upstream.New(upstream.Options{Servers: o.servers, Zones: o.zones, Timeout: cmp.Or(o.timeout, 2*time.Second)})
 	check(t, err)
 	var ports func(func(int) error) *upstream.Ports
 	if o.forward == nil {
@@ -91,7 +94,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	k.Resolver = New(Options{
 		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20, Stale: o.stale}),
-		Prefetch: true, NXDomainCut: !o.noCut, Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), TTL: o.ttl, Logger: zap.NewNop(),
+		Zones: slices.Collect(maps.Keys(o.zones)), Prefetch: true, NXDomainCut: !o.noCut, Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), TTL: o.ttl, Logger: zap.NewNop(),
 	})
 	k.Resolver.fairWait = cmp.Or(o.fairWait, k.Resolver.fairWait)
 	k.listener, err = k.Listen(netip.MustParseAddrPort(cmp.Or(o.listen, "127.0.0.1:0")), o.dualStack)

@@ -95,7 +95,7 @@ func settings(c *configs.Config) resolver.Settings {
 	return resolver.Settings{
 		Allow: c.Clients.Allow, Forwarders: c.Clients.Forwarders, Disbelieved: disbelieved(c.Clients.Believe), Expected: c.Clients.Expected, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
 		IPv4: sink(c.Sinkhole.IPv4), IPv6: sink(c.Sinkhole.IPv6), SinkholeTTL: c.Sinkhole.TTL, Explain: explainLevel(c.Sinkhole.Explain),
-		Nonexistent: bypassNames(c.Local.Bypass),
+		Nonexistent: bypassNames(c.Local.Bypass), KeepSingleLabel: c.Local.SingleLabel == configs.SingleLabelNoData,
 	}
 }
 

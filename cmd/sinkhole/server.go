@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,13 +75,13 @@ func (s *server) open(c *configs.Config) (err error) {
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
-		Servers: serverNames(c.Upstream.Servers), Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
+		Servers: serverNames(c.Upstream.Servers), Zones: zoneServers(c), Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
 	}); err != nil {
 		return err
 	}
 	s.resolver = resolver.New(resolver.Options{
 		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
-		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
+		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
 		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
 		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
 		Prefetch: c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
@@ -290,7 +292,7 @@ func reloadable(key string) bool {
 	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
 		return true
 	}
-	return strings.HasPrefix(key, "sinkhole.")
+	return strings.HasPrefix(key, "sinkhole.") || strings.HasPrefix(key, "local.")
 }
 
 // reloaded is the outcome of a reload.
@@ -342,6 +344,14 @@ func (s *server) configNow() *configs.Config {
 	s.reloads.Lock()
 	defer s.reloads.Unlock()
 	return s.config
+}
+
+func zoneServers(c *configs.Config) map[string][]string {
+	all := map[string][]string{}
+	for zone, servers := range c.Upstream.Zones {
+		all[zone] = serverNames(servers)
+	}
+	return all
 }
 
 func serverNames(servers []configs.Server) []string {

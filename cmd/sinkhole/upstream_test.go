@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// testUpstream answers every name. The address of a.b.c.d.ip.test is a.b.c.d;
+// testUpstream answers every name. The address of a.b.c.d.ip.example is a.b.c.d;
 // any other name has 198.18.0.1.
 type testUpstream struct {
 	netip.AddrPort
@@ -39,7 +39,7 @@ func (u testUpstream) answer(w dns.ResponseWriter, m *dns.Msg) {
 	q := m.Question[0]
 	if q.Qtype == dns.TypeA {
 		addr := net.IPv4(198, 18, 0, 1)
-		if text, found := strings.CutSuffix(q.Name, ".ip.test."); found {
+		if text, found := strings.CutSuffix(q.Name, ".ip.example."); found {
 			addr = net.ParseIP(text)
 		}
 		r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: addr}}

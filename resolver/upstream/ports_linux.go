@@ -126,7 +126,7 @@ func (p *Ports) Ask(a *Asked, msg []byte, now time.Time) bool {
 		return false
 	}
 	q, err := parseQuery(append(a.buffer[:0], msg...))
-	if err != nil {
+	if err != nil || p.forwarder.zones.of(q) != nil {
 		return false
 	}
 	from := p.portTo(s, now)

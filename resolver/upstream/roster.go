@@ -12,37 +12,68 @@ const (
 	dnsPort       = 53
 )
 
-// roster keeps the servers in configured order.
+// roster keeps the servers of a zone, or of all that is in none, in configured
+// order.
 type roster struct {
+	zone       []byte    // lower-case wire form; nil: all that is in no zone
 	configured []*server // nil stands for the servers of the system
 	system     *system   // nil where "system" is not configured
 }
 
-func newRoster(o Options, e *encryption) (*roster, error) {
+// rosterBuilder makes rosters that share the servers they have in common.
+type rosterBuilder struct {
+	options    Options
+	encryption *encryption
+	servers    map[string]*server // by name
+	system     *system            // nil: not needed yet
+}
+
+func newRosterBuilder(o Options, e *encryption) *rosterBuilder {
+	return &rosterBuilder{options: o, encryption: e, servers: map[string]*server{}}
+}
+
+func (b *rosterBuilder) roster(servers []string) (*roster, error) {
 	r := &roster{}
-	for _, text := range o.Servers {
+	for _, text := range servers {
 		if text == systemKeyword {
 			if r.system == nil {
-				r.system = newSystem(o)
+				if b.system == nil {
+					b.system = newSystem(b.options, b.servers)
+				}
+				r.system = b.system
 				r.configured = append(r.configured, nil)
 			}
 			continue
 		}
-		if isEncrypted(text) {
-			s, err := newEncryptedServer(text, e)
-			if err != nil {
-				return nil, err
-			}
-			r.configured = append(r.configured, s)
-			continue
+		s, err := b.server(text)
+		if err != nil {
+			return nil, err
 		}
+		r.configured = append(r.configured, s)
+	}
+	return r, nil
+}
+
+func (b *rosterBuilder) server(text string) (s *server, err error) {
+	if isEncrypted(text) {
+		if s = b.servers[text]; s != nil {
+			return s, nil
+		}
+		if s, err = newEncryptedServer(text, b.encryption); err != nil {
+			return nil, err
+		}
+	} else {
 		addr, err := parseServer(text)
 		if err != nil {
 			return nil, err
 		}
-		r.configured = append(r.configured, newServer(addr, o.Logger))
+		if s = b.servers[addr.String()]; s != nil {
+			return s, nil
+		}
+		s = newServer(addr, b.options.Logger)
 	}
-	return r, nil
+	b.servers[s.name.String()] = s
+	return s, nil
 }
 
 // parseServer reads "IP" or "IP:port".
@@ -79,7 +110,7 @@ func checkServer(to netip.AddrPort) error {
 func (r *roster) current(now time.Time) ([]*server, string) {
 	servers := make([]*server, 0, len(r.configured))
 	add := func(s *server) {
-		if !slices.ContainsFunc(servers, func(t *server) bool { return t.name == s.name }) {
+		if !slices.ContainsFunc(servers, s.same) {
 			servers = append(servers, s)
 		}
 	}

@@ -27,6 +27,9 @@ func newServer(addr netip.AddrPort, log *zap.Logger) *server {
 	return &server{name: addr, addr: addr, log: log.With(zap.Stringer("server", addr))}
 }
 
+// same tells whether two servers are one.
+func (s *server) same(other *server) bool { return s.name == other.name }
+
 // answered notes any checked reply.
 func (s *server) answered(now time.Time) {
 	if s.health.answered(now) {
