@@ -32,7 +32,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},
 		{key: "clients.rate_limit.ipv6_prefix", part: "rate limiting is"},
 
-		{key: "upstream.strategy", part: "choosing among upstream servers is"},
 		{key: "upstream.rebind", part: "protection against rebinding is"},
 
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},

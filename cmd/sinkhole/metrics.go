@@ -51,6 +51,7 @@ type descriptions struct {
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
+	health                                                                                    healthDescriptions
 	connections                                                                               connectionDescriptions
 }
 
@@ -110,6 +111,7 @@ func newCollector(s *server) *collector {
 		cacheFlushed:    d("cache_flushed_total", "Answers and failures removed by sinkhole cache flush."),
 		cacheRestored:   d("cache_file_restored_total", "Answers that cache.file had at the start."),
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
+		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 	}}
 }
@@ -220,6 +222,7 @@ func (c *collector) upstream(m sender, u upstream.ServerStats) {
 	m.counter(c.desc.discarded, u.Mismatched, name, "mismatched")
 	m.counter(c.desc.discarded, u.Malformed, name, "malformed")
 	m.gauge(c.desc.healthy, truth(u.Healthy), name)
+	c.desc.health.collect(m, name, &u)
 	if u.Connections != nil {
 		c.desc.connections.collect(m, name, u.Connections)
 	}

@@ -75,7 +75,7 @@ func (s *server) open(c *configs.Config) (err error) {
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
-		Servers: serverNames(c.Upstream.Servers), Zones: zoneServers(c), Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
+		Servers: serverNames(c.Upstream.Servers), Zones: zoneServers(c), Strategy: strategy(c.Upstream.Strategy), Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
 	}); err != nil {
 		return err
 	}
@@ -344,6 +344,16 @@ func (s *server) configNow() *configs.Config {
 	s.reloads.Lock()
 	defer s.reloads.Unlock()
 	return s.config
+}
+
+func strategy(s configs.Strategy) upstream.Strategy {
+	switch s {
+	case configs.StrategyFastest:
+		return upstream.Fastest
+	case configs.StrategyRandom:
+		return upstream.Random
+	}
+	return upstream.Ordered
 }
 
 func zoneServers(c *configs.Config) map[string][]string {

@@ -6,6 +6,23 @@ import (
 	"sinkhole/resolver/upstream"
 )
 
+// healthDescriptions are the metrics of how upstreams are chosen.
+type healthDescriptions struct{ probes, smoothed *prometheus.Desc }
+
+func newHealthDescriptions(d func(name, help string, labels ...string) *prometheus.Desc) healthDescriptions {
+	return healthDescriptions{
+		probes:   d("upstream_probes_total", "Queries of our own to an upstream that did not answer, to learn whether it is back.", "server"),
+		smoothed: d("upstream_smoothed_rtt_seconds", "How long replies of an upstream took of late.", "server"),
+	}
+}
+
+func (d *healthDescriptions) collect(m sender, server string, s *upstream.ServerStats) {
+	m.counter(d.probes, s.Probes, server)
+	if s.SmoothedRTT > 0 {
+		m.gauge(d.smoothed, s.SmoothedRTT.Seconds(), server)
+	}
+}
+
 // connectionDescriptions are the metrics that each encrypted upstream has.
 type connectionDescriptions struct {
 	open, opened, requeried, crowded *prometheus.Desc

@@ -34,6 +34,8 @@ type Options struct {
 	// such a zone goes to them, and to no others. The longest name that ends in
 	// whole labels of what is asked decides.
 	Zones map[string][]string
+	// Strategy says which of the servers that are up is asked first.
+	Strategy Strategy
 	// Timeout is how long one server may take for its answer over one
 	// transport. An exchange as a whole takes at most twice that.
 	Timeout time.Duration
@@ -136,11 +138,14 @@ func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
 	defer f.running.Done()
 
 	roster := cmp.Or(f.zones.of(q), f.roster)
-	servers, why := roster.inOrder(time.Now())
+	servers, explore, why := roster.inOrder(time.Now())
 	if len(servers) == 0 {
 		return Reply{}, &Error{Kind: NoServer, Reason: why}
 	}
-	reply, err := f.race(ctx, q, servers)
+	if servers[0].health.standing() == dead { // and so are the others
+		return Reply{}, f.giveUp(servers)
+	}
+	reply, err := f.race(ctx, q, servers, explore)
 	if err != nil {
 		return Reply{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,12 @@ type roster struct {
 	zone       []byte    // lower-case wire form; nil: all that is in no zone
 	configured []*server // nil stands for the servers of the system
 	system     *system   // nil where "system" is not configured
+	strategy   Strategy
+
+	favourite atomic.Pointer[server] // whom Fastest asks first; nil: nobody yet
+	queries   atomic.Uint32          // of Fastest
+	exploring atomic.Bool            // a query was left to Exchange, to ask two servers
+	turn      atomic.Uint32          // of the servers that are explored
 }
 
 // rosterBuilder makes rosters that share the servers they have in common.
@@ -33,7 +40,7 @@ func newRosterBuilder(o Options, e *encryption) *rosterBuilder {
 }
 
 func (b *rosterBuilder) roster(servers []string) (*roster, error) {
-	r := &roster{}
+	r := &roster{strategy: b.options.Strategy}
 	for _, text := range servers {
 		if text == systemKeyword {
 			if r.system == nil {
@@ -144,20 +151,10 @@ func (r *roster) latest(now time.Time) []*server {
 }
 
 // inOrder returns all servers in the order in which to ask them: those that
-// answer before those that lately did not.
-func (r *roster) inOrder(now time.Time) ([]*server, string) {
-	servers, why := r.current(now)
-	if len(servers) < 2 {
-		return servers, why
-	}
-	ordered := make([]*server, 0, len(servers))
-	var down []*server
-	for _, s := range servers {
-		if s.health.preferred(now) {
-			ordered = append(ordered, s)
-		} else {
-			down = append(down, s)
-		}
-	}
-	return append(ordered, down...), why
+// answer before those that lately did not. explore says that the second is to be
+// asked as well at once.
+func (r *roster) inOrder(now time.Time) (servers []*server, explore bool, why string) {
+	servers, why = r.current(now)
+	servers = r.arrange(servers)
+	return servers, r.explores() && r.explore(servers), why
 }
