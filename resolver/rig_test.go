@@ -32,7 +32,7 @@ type rigOptions struct {
 	action    format.Action
 	groups    []blocklist.Group
 	servers   []string
-	zones     map[string][]string // with servers of their own
+	zones     map[string][]string                                   // with servers of their own
 	forward   func(context.Context, []byte) (upstream.Reply, error) // in place of servers
 	timeout   time.Duration
 	ttl       TTLBounds
