@@ -32,8 +32,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},
 		{key: "clients.rate_limit.ipv6_prefix", part: "rate limiting is"},
 
-		{key: "upstream.rebind", part: "protection against rebinding is"},
-
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "allow_file", part: "allowing from the console is"},

@@ -30,6 +30,15 @@ func (v *validator) zones() {
 	}
 }
 
+// rebindAllow checks that upstream.rebind_allow has names.
+func (v *validator) rebindAllow() {
+	for i, zone := range v.Upstream.RebindAllow {
+		if err := checkZone(strings.TrimSuffix(zone, ".")); err != nil {
+			v.fault(fmt.Sprintf("upstream.rebind_allow[%d]", i), "found %q, %s", zone, err)
+		}
+	}
+}
+
 // checkZone takes what can be the name of a zone, in ASCII.
 func checkZone(name string) error {
 	if len(name) > 253 {

@@ -28,6 +28,7 @@ type counters struct {
 	// handshakes counts those of TLS that failed.
 	handshakes atomic.Uint64
 	stale      atomic.Uint64
+	rebound    atomic.Uint64
 	// failedBefore counts queries that nobody was asked for, since that failed lately.
 	failedBefore atomic.Uint64
 	hits         atomic.Uint64 // look-ups of the cache that it does not count
@@ -56,6 +57,7 @@ type Stats struct {
 	Evicted   uint64            // silent TCP connections closed for others when too many were open
 	// Handshakes counts those of TLS that failed.
 	Handshakes uint64
+	Rebound    uint64 // upstream answers that lost private addresses
 	Stale      uint64 // answers given although they had expired
 	// FailedBefore counts queries for what could not be found out a moment before:
 	// nobody was asked again.
@@ -97,7 +99,7 @@ func (c *counters) addTo(s *Stats) {
 		{&s.Refused, &c.refused}, {&s.Ignored, &c.ignored}, {&s.Dropped, &c.dropped}, {&s.Truncated, &c.truncated},
 		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
 		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.Evicted, &c.evicted}, {&s.Handshakes, &c.handshakes}, {&s.CacheHits, &c.hits},
-		{&s.Stale, &c.stale}, {&s.FailedBefore, &c.failedBefore},
+		{&s.Stale, &c.stale}, {&s.Rebound, &c.rebound}, {&s.FailedBefore, &c.failedBefore},
 		{&s.Cuts, &c.cuts}, {&s.Prefetches, &c.prefetches}, {&s.PrefetchesDropped, &c.prefetchesDropped},
 	} {
 		*part.sum += part.n.Load()

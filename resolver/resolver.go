@@ -41,6 +41,8 @@ type Options struct {
 	// name that does not exist stand for all below it (RFC 8020).
 	Prefetch, NXDomainCut bool
 
+	Rebind Rebind
+
 	NAT64 []netip.Prefix // AAAA answers in these, and in 64:ff9b::/96, are judged by their IPv4 address too
 	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
 	// does not wait. Nil: there are no zones that are transferred.
@@ -69,6 +71,9 @@ type Resolver struct {
 	zones    *nameTree // those that have servers of their own
 	ttl      TTLBounds
 	nat64    NAT64
+
+	rebinding rebinding
+
 	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
@@ -99,6 +104,7 @@ func New(o Options) *Resolver {
 		forwards: o.Zones, zones: treeOf(forwarded, o.Zones), ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 		connections: newConnections(connectionLimit()), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
+	r.rebinding = newRebinding(o.Rebind, o.Zones, r.nat64)
 	r.Configure(o.Settings)
 	return r
 }

@@ -34,6 +34,7 @@ type rigOptions struct {
 	servers   []string
 	zones     map[string][]string                                   // with servers of their own
 	forward   func(context.Context, []byte) (upstream.Reply, error) // in place of servers
+	rebind    Rebind
 	timeout   time.Duration
 	ttl       TTLBounds
 	listen    string
@@ -94,6 +95,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	k.Resolver = New(Options{
 		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20, Stale: o.stale}),
+		Rebind: o.rebind, NAT64: []netip.Prefix{netip.MustParsePrefix("2001:db8:64::/96")},
 		Zones: slices.Collect(maps.Keys(o.zones)), Prefetch: true, NXDomainCut: !o.noCut, Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), TTL: o.ttl, Logger: zap.NewNop(),
 	})
 	k.Resolver.fairWait = cmp.Or(o.fairWait, k.Resolver.fairWait)

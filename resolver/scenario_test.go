@@ -197,6 +197,10 @@ func (s *scenario) set(words []string) (err error) {
 		o.ttl.Negative, err = time.ParseDuration(value)
 	case "cache.nxdomain_cut":
 		o.noCut = value == "false"
+	case "upstream.rebind":
+		o.rebind.Strip = value == "strip"
+	case "upstream.rebind_allow":
+		o.rebind.Allowed = words[1:]
 	case "upstream.timeout":
 		o.timeout, err = time.ParseDuration(value)
 	case "upstream.servers":

@@ -81,7 +81,8 @@ func (s *server) open(c *configs.Config) (err error) {
 	}
 	s.resolver = resolver.New(resolver.Options{
 		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
-		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
+		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64,
+		Rebind: resolver.Rebind{Strip: c.Upstream.Rebind == configs.RebindStrip, Allowed: c.Upstream.RebindAllow}, Logger: s.log.Named("resolver"),
 		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
 		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
 		Prefetch: c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
