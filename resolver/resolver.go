@@ -35,6 +35,9 @@ type Options struct {
 	// that goes the usual way (see upstream.Ports). Nil: all goes through Forward.
 	Ports func(watch func(fd int) error) *upstream.Ports
 	TTL   TTLBounds
+	// Returned tells, by the name of a query, that it is one of our own that an upstream
+	// has sent back (see upstream.Forwarder). Nil: none is.
+	Returned func(name []byte) bool
 	// Zones are the names that Forward and Ports have servers of their own for.
 	Zones []string
 	// Prefetch has popular answers asked for again before they expire, NXDomainCut a
@@ -67,6 +70,7 @@ type Resolver struct {
 	cache    *cache.Cache
 	forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
 	ports    func(watch func(fd int) error) *upstream.Ports
+	returned func(name []byte) bool
 	forwards []string  // zones, as the settings want them
 	zones    *nameTree // those that have servers of their own
 	ttl      TTLBounds
@@ -101,7 +105,7 @@ const fairWait = 100 * time.Millisecond
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
-		forwards: o.Zones, zones: treeOf(forwarded, o.Zones), ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
+		returned: o.Returned, forwards: o.Zones, zones: treeOf(forwarded, o.Zones), ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 		connections: newConnections(connectionLimit()), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
 	r.rebinding = newRebinding(o.Rebind, o.Zones, r.nat64)
@@ -205,6 +209,8 @@ func (r *Resolver) unserved(q *request, dst []byte) []byte {
 func (r *Resolver) unresolved(q *request, dst []byte) []byte {
 	const firstMeta, lastMeta = 128, dns.TypeANY - 1
 	switch {
+	case q.Name[0] == upstream.ProbeLabel && r.returned != nil && r.returned(q.QName()):
+		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{})
 	case !q.RD:
 		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{Code: dns.ExtendedErrorCodeNotAuthoritative})
 	case q.Type == dns.TypeAXFR, q.Type == dns.TypeIXFR:

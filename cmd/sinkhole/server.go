@@ -75,13 +75,13 @@ func (s *server) open(c *configs.Config) (err error) {
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
-		Servers: serverNames(c.Upstream.Servers), Zones: zoneServers(c), Strategy: strategy(c.Upstream.Strategy), Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
+		Servers: serverNames(c.Upstream.Servers), Zones: zoneServers(c), Strategy: strategy(c.Upstream.Strategy), FindLoops: true, Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
 	}); err != nil {
 		return err
 	}
 	s.resolver = resolver.New(resolver.Options{
 		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
-		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64,
+		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Returned: s.forwarder.Returned, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64,
 		Rebind: resolver.Rebind{Strip: c.Upstream.Rebind == configs.RebindStrip, Allowed: c.Upstream.RebindAllow}, Logger: s.log.Named("resolver"),
 		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
 		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},

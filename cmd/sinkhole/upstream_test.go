@@ -33,7 +33,9 @@ func startUpstream(t testing.TB) testUpstream {
 }
 
 func (u testUpstream) answer(w dns.ResponseWriter, m *dns.Msg) {
-	u.asked.Add(1)
+	if !strings.HasSuffix(m.Question[0].Name, ".empty.as112.arpa.") { // to see whether we lead back
+		u.asked.Add(1)
+	}
 	r := new(dns.Msg).SetReply(m)
 	r.RecursionAvailable = true
 	q := m.Question[0]

@@ -34,6 +34,9 @@ type Options struct {
 	// such a zone goes to them, and to no others. The longest name that ends in
 	// whole labels of what is asked decides.
 	Zones map[string][]string
+	// FindLoops has servers sent names that nobody can guess, now and then, to see
+	// whether they come back to us: see Returned.
+	FindLoops bool
 	// Strategy says which of the servers that are up is asked first.
 	Strategy Strategy
 	// Timeout is how long one server may take for its answer over one
@@ -63,6 +66,8 @@ type Forwarder struct {
 	plain      *plain
 	encryption *encryption
 	sockets    sockets
+	findsLoops bool
+	loops      loops
 	log        *zap.Logger
 
 	closing context.Context // done from the call of Close on
@@ -115,6 +120,7 @@ func New(o Options) (*Forwarder, error) {
 		plain:      newPlain(o.Timeout),
 		encryption: encryption,
 		sockets:    newSockets(),
+		findsLoops: o.FindLoops,
 		log:        o.Logger,
 	}
 	f.closing, f.close = context.WithCancel(context.Background())
@@ -138,7 +144,9 @@ func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
 	defer f.running.Done()
 
 	roster := cmp.Or(f.zones.of(q), f.roster)
-	servers, explore, why := roster.inOrder(time.Now())
+	now := time.Now()
+	f.findLoops(roster, now)
+	servers, explore, why := roster.inOrder(now)
 	if len(servers) == 0 {
 		return Reply{}, &Error{Kind: NoServer, Reason: why}
 	}
@@ -158,7 +166,9 @@ func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
 func (f *Forwarder) Stats() []ServerStats {
 	var stats []ServerStats
 	for _, s := range f.servers(time.Now()) {
-		stats = append(stats, s.stats())
+		of := s.stats()
+		of.Looping = f.roster.loopsNow(s) || slices.ContainsFunc(f.zones.ordered, func(r *roster) bool { return r.loopsNow(s) })
+		stats = append(stats, of)
 	}
 	return stats
 }

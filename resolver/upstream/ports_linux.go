@@ -157,7 +157,9 @@ func (p *Ports) choose(now time.Time) *server {
 	if p.forwarder.closing.Err() != nil {
 		return nil
 	}
-	servers := p.forwarder.roster.arrange(p.forwarder.roster.latest(now))
+	roster := p.forwarder.roster
+	p.forwarder.findLoops(roster, now)
+	servers := roster.arrange(roster.usable(roster.latest(now)))
 	p.alone = len(servers) == 1
 	if len(servers) > 0 {
 		if s := servers[0]; s.health.standing() <= silent && s.encrypted == nil && !s.withoutEDNS(now) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,6 +26,11 @@ type roster struct {
 	queries   atomic.Uint32          // of Fastest
 	exploring atomic.Bool            // a query was left to Exchange, to ask two servers
 	turn      atomic.Uint32          // of the servers that are explored
+
+	looked  atomic.Int64              // Unix nanoseconds of the last look for loops
+	looping atomic.Pointer[[]*server] // those that lead back to us
+	mu      sync.Mutex
+	loops   map[*server]*loopState // guarded by mu
 }
 
 // rosterBuilder makes rosters that share the servers they have in common.
@@ -155,6 +161,11 @@ func (r *roster) latest(now time.Time) []*server {
 // asked as well at once.
 func (r *roster) inOrder(now time.Time) (servers []*server, explore bool, why string) {
 	servers, why = r.current(now)
+	if n := len(servers); n > 0 {
+		if servers = r.usable(servers); len(servers) == 0 {
+			return nil, false, fmt.Sprintf("all %d lead back to this resolver (a forwarding loop)", n)
+		}
+	}
 	servers = r.arrange(servers)
 	return servers, r.explores() && r.explore(servers), why
 }

@@ -79,6 +79,7 @@ func (s *server) stats() ServerStats {
 		Healthy:     s.health.up(),
 		SmoothedRTT: s.smoothed(),
 		Probes:      c.probes.Load(),
+		Loops:       c.loops.Load(),
 		Exchanges:   c.exchanges.Load(),
 		Replies:     c.replies.Load(),
 		Declined:    c.declined.Load(),

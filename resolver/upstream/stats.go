@@ -48,6 +48,9 @@ type ServerStats struct {
 	OverTCP    uint64 // queries sent over TCP
 	Probes     uint64 // queries of our own to learn whether it is there, not in Exchanges
 
+	Loops   uint64 // names that came back to us from it
+	Looping bool   // it leads back to us, and is not asked
+
 	SmoothedRTT time.Duration // how long replies took of late; 0: there was none
 
 	RTT RTTHistogram
@@ -78,7 +81,7 @@ type counters struct {
 	exchanges, replies, declined                 atomic.Uint64
 	timeouts, refused, network, local, abandoned atomic.Uint64
 	mismatched, malformed                        atomic.Uint64
-	truncated, suspected, overTCP, probes        atomic.Uint64
+	truncated, suspected, overTCP, probes, loops atomic.Uint64
 	rttSum                                       atomic.Int64
 	rtt                                          [rttBuckets + 1]atomic.Uint64 // not cumulative; the last one is unbounded
 }
