@@ -77,13 +77,14 @@ type Group struct {
 
 // Upstream is where queries are forwarded to.
 type Upstream struct {
-	Servers   []Server            `yaml:"servers" doc:"resolvers that answer what is not listed: system (those of /etc/resolv.conf), IP, IP:port, tls://IP[:port]#name, tls://name[:port], https://host/path, https://IP/path#name, quic as tls; the certificate is always checked, for the name, or for the IP where there is none"`
-	Strategy  Strategy            `yaml:"strategy" doc:"which server is asked first: ordered, fastest or random"`
-	Timeout   time.Duration       `yaml:"timeout" doc:"how long one server has for its answer"`
-	Bootstrap []Server            `yaml:"bootstrap" doc:"resolvers, IP or IP:port, that find the addresses of servers given by name; empty: those of /etc/resolv.conf"`
-	Zones     map[string][]Server `yaml:"zones" doc:"zones with servers of their own"`
-	Rebind    Rebind              `yaml:"rebind" doc:"public names that point into private address space: allow or strip"`
-	NAT64     []netip.Prefix      `yaml:"nat64" doc:"NAT64 prefixes (RFC 6052): an AAAA answer in one is judged by the IPv4 address in it too"`
+	Servers     []Server            `yaml:"servers" doc:"resolvers that answer what is not listed: system (those of /etc/resolv.conf), IP, IP:port, tls://IP[:port]#name, tls://name[:port], https://host/path, https://IP/path#name, quic as tls; the certificate is always checked, for the name, or for the IP where there is none"`
+	Strategy    Strategy            `yaml:"strategy" doc:"which of the servers that answer is asked first: ordered (the first one), fastest (by how long they took of late; one query of 64 is asked of a second one too) or random"`
+	Timeout     time.Duration       `yaml:"timeout" doc:"how long one server has for its answer"`
+	Bootstrap   []Server            `yaml:"bootstrap" doc:"resolvers, IP or IP:port, that find the addresses of servers given by name; empty: those of /etc/resolv.conf"`
+	Zones       map[string][]Server `yaml:"zones" doc:"zones that are asked of servers of their own and of no others, as in {corp.example: [10.0.0.53]}; the longest one decides, and names that are else answered here are forwarded"`
+	Rebind      Rebind              `yaml:"rebind" doc:"private, loopback, link-local and shared (CGNAT) addresses in answers for public names: allow, or strip (taken out, so that no web page can reach into this network by its own name)"`
+	RebindAllow []string            `yaml:"rebind_allow" doc:"zones whose names may have such addresses all the same, beside those of zones"`
+	NAT64       []netip.Prefix      `yaml:"nat64" doc:"NAT64 prefixes (RFC 6052): an AAAA answer in one is judged by the IPv4 address in it too"`
 }
 
 // Cache keeps upstream answers.
@@ -100,7 +101,8 @@ type Cache struct {
 
 // Local is what is answered here whatever lists and upstreams say.
 type Local struct {
-	Bypass []Bypass `yaml:"bypass" doc:"doh-canary, private-relay: answered NXDOMAIN so that browsers keep asking us"`
+	Bypass      []Bypass    `yaml:"bypass" doc:"doh-canary, private-relay: answered NXDOMAIN so that browsers keep asking us"`
+	SingleLabel SingleLabel `yaml:"single_label" doc:"address look-ups for names of one label, as in printer: forward, or nodata (answered here, so that they leave the network no more)"`
 }
 
 // Sinkhole is what a query for a listed name gets.

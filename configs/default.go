@@ -45,6 +45,7 @@ func Default() *Config {
 			Prefetch:    true,
 			NXDomainCut: true,
 		},
+		Local: Local{SingleLabel: SingleLabelForward},
 		Sinkhole: Sinkhole{
 			Action:  ActionSinkhole,
 			IPv4:    Sink{Kind: SinkAuto},

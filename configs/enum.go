@@ -74,6 +74,17 @@ const (
 
 func (Bypass) words() []string { return []string{"doh-canary", "private-relay"} }
 
+// SingleLabel is what becomes of address look-ups for names of one label.
+type SingleLabel string
+
+// The ways to treat names of one label.
+const (
+	SingleLabelForward SingleLabel = "forward"
+	SingleLabelNoData  SingleLabel = "nodata"
+)
+
+func (SingleLabel) words() []string { return []string{"forward", "nodata"} }
+
 // Action is what a query that matches a list gets; the RPZ actions keep their
 // RPZ names. Empty, for a list: as its entries state.
 type Action string

@@ -21,10 +21,6 @@ type unbuilt struct {
 func unbuiltKeys() []unbuilt {
 	return []unbuilt{
 
-		{key: "upstream.strategy", part: "choosing among upstream servers is"},
-		{key: "upstream.zones", part: "forwarding by zone is"},
-		{key: "upstream.rebind", part: "protection against rebinding is"},
-
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "allow_file", part: "allowing from the console is"},

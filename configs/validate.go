@@ -97,6 +97,8 @@ func (v *validator) upstreams() {
 	}
 	v.servers("upstream.servers", v.Upstream.Servers)
 	v.servers("upstream.bootstrap", v.Upstream.Bootstrap)
+	v.zones()
+	v.rebindAllow()
 	for i, s := range v.Upstream.Bootstrap {
 		if s.Kind != ServerPlain {
 			v.fault(fmt.Sprintf("upstream.bootstrap[%d]", i), "found %s, expected IP or IP:port: whoever finds the address of an encrypted server is asked without encryption", s)

@@ -24,11 +24,11 @@ func (r *Resolver) cached(q *request, e *cache.Entry, dst []byte) []byte {
 		return r.cut(q, e, dst)
 	}
 	dst = q.AppendReply(dst, e.Packed)
-	var ede wire.EDE
+	ede := wire.EDE{Code: e.EDE, Text: e.Text}
 	if q.stale {
 		r.count.stale.Add(1)
 		wire.Clamp(dst, e.TTLs, staleTTL, staleTTL)
-		ede.Code = staleCode(rcode)
+		ede = wire.EDE{Code: staleCode(rcode)}
 	} else {
 		wire.Age(dst, e.TTLs, uint32(max(0, q.received.UnixNano()-e.Stored)/int64(time.Second)), 0)
 	}

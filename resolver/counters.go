@@ -32,6 +32,7 @@ type counters struct {
 	// handshakes counts those of TLS that failed.
 	handshakes atomic.Uint64
 	stale      atomic.Uint64
+	rebound    atomic.Uint64
 	// failedBefore counts queries that nobody was asked for, since that failed lately.
 	failedBefore atomic.Uint64
 	hits         atomic.Uint64 // look-ups of the cache that it does not count
@@ -73,6 +74,7 @@ type Stats struct {
 	Unproxied uint64
 	// Handshakes counts those of TLS that failed.
 	Handshakes uint64
+	Rebound    uint64 // upstream answers that lost private addresses
 	Stale      uint64 // answers given although they had expired
 	// FailedBefore counts queries for what could not be found out a moment before:
 	// nobody was asked again.
@@ -117,7 +119,7 @@ func (c *counters) addTo(s *Stats) {
 		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
 		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.Evicted, &c.evicted}, {&s.Handshakes, &c.handshakes}, {&s.Unproxied, &c.unproxied},
 		{&s.Limited, &c.limited}, {&s.Restrained, &c.restrained}, {&s.BadCookies, &c.badCookies}, {&s.CacheHits, &c.hits},
-		{&s.Stale, &c.stale}, {&s.FailedBefore, &c.failedBefore},
+		{&s.Stale, &c.stale}, {&s.Rebound, &c.rebound}, {&s.FailedBefore, &c.failedBefore},
 		{&s.Cuts, &c.cuts}, {&s.Prefetches, &c.prefetches}, {&s.PrefetchesDropped, &c.prefetchesDropped},
 	} {
 		*part.sum += part.n.Load()

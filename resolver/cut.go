@@ -17,10 +17,24 @@ func (r *Resolver) denied(q *request, key []byte, now int64) *cache.Entry {
 		return nil
 	}
 	e := r.cache.Denied(key, now)
+	if e != nil && r.apart(q.QName(), e) {
+		e = nil
+	}
 	if q.below = e != nil; q.below && !q.atOnce { // else it is left to whoever answers
 		r.count.cuts.Add(1)
 	}
 	return e
+}
+
+// apart tells whether a name lies in a zone with servers of its own, and the answer
+// comes from those of a zone above it, who cannot know.
+func (r *Resolver) apart(name []byte, above *cache.Entry) bool {
+	found := r.zones.find(name)
+	if found.kind != forwarded {
+		return false
+	}
+	denied, _, _, _, _, _ := above.Question()
+	return len(name)-found.at > len(denied)
 }
 
 // cut appends the answer to q out of one that denies a name which that of q ends in.

@@ -30,7 +30,7 @@ func (r *Resolver) localData(q *request, s *settings, p *blocklist.Policy, v *bl
 		}
 		return r.packed(q, dst, resolved{answer: records}, s.explain(p, v, true))
 	}
-	target, failure := r.resolveTarget(q, alias.Target)
+	target, failure := r.resolveTarget(q, s, alias.Target)
 	if failure.Code != 0 {
 		return r.fail(q, dst, wire.RCodeServFail, failure), given{}
 	}
@@ -100,7 +100,7 @@ type resolved struct {
 
 // resolveTarget asks for the type of q at another name. failure has a code if
 // that brought nothing.
-func (r *Resolver) resolveTarget(q *request, name string) (found resolved, failure wire.EDE) {
+func (r *Resolver) resolveTarget(q *request, s *settings, name string) (found resolved, failure wire.EDE) {
 	unusable := wire.EDE{Code: dns.ExtendedErrorCodeInvalidData}
 	target := *q
 	target.transport = hits.TCP // whole: what is too large is cut when all is together
@@ -108,11 +108,17 @@ func (r *Resolver) resolveTarget(q *request, name string) (found resolved, failu
 	if !ok || !target.SetName(spelled) {
 		return found, unusable
 	}
+	var m dns.Msg
+	if answer := r.unforwarded(&target, s, nil); answer != nil {
+		if m.Unpack(answer) != nil {
+			return found, unusable
+		}
+		return resolved{answer: m.Answer, authority: m.Ns, rcode: uint16(m.Rcode)}, wire.EDE{}
+	}
 	e, failure := r.lookup(&target)
 	if e == nil {
 		return found, failure
 	}
-	var m dns.Msg
 	if err := m.Unpack(r.cached(&target, e, nil)); err != nil || e.RCode > wire.RCodeMask {
 		return found, unusable
 	}

@@ -106,7 +106,7 @@ func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
 	reply, err := r.forward(context.Background(), query)
 	if err != nil {
 		r.count.failed.Add(1)
-		r.noteFailure(key, generation, &cache.Entry{Failure: failureCode(err)})
+		r.noteFailure(key, generation, &cache.Entry{EDE: failureCode(err)})
 		return nil, err
 	}
 	return r.keep(reply.Msg, query, key, generation, reply.Server)
@@ -148,6 +148,7 @@ func (r *Resolver) admit(msg, query []byte, key string) (*cache.Entry, time.Dura
 	if err := f.Parse(msg); err != nil {
 		return nil, 0, err
 	}
+	said := upstreamEDE(&f)
 	msg, err := withoutBogus(msg, &f)
 	if err != nil {
 		return nil, 0, err
@@ -164,6 +165,16 @@ func (r *Resolver) admit(msg, query []byte, key string) (*cache.Entry, time.Dura
 	e := &cache.Entry{
 		Key: []byte(key), Packed: msg, TTLs: f.TTLs, RCode: f.RCode,
 		Stored: time.Now().UnixNano(), QuestionEnd: uint16(f.QuestionEnd), Names: f.Names, NameKinds: f.NameKinds, Addrs: r.nat64.WithEmbedded(f.Addrs),
+		EDE: said.Code, Text: said.Text,
+	}
+	if name, _, _, _, _, _ := e.Question(); r.rebinding.guards(name) {
+		removed, err := r.rebinding.withoutPrivate(e, &f, min(lifetime, r.ttl.Negative))
+		if err != nil {
+			return nil, 0, err
+		}
+		if removed {
+			r.count.rebound.Add(1)
+		}
 	}
 	return e, lifetime, nil
 }

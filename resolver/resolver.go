@@ -36,9 +36,16 @@ type Options struct {
 	// that goes the usual way (see upstream.Ports). Nil: all goes through Forward.
 	Ports func(watch func(fd int) error) *upstream.Ports
 	TTL   TTLBounds
+	// Returned tells, by the name of a query, that it is one of our own that an upstream
+	// has sent back (see upstream.Forwarder). Nil: none is.
+	Returned func(name []byte) bool
+	// Zones are the names that Forward and Ports have servers of their own for.
+	Zones []string
 	// Prefetch has popular answers asked for again before they expire, NXDomainCut a
 	// name that does not exist stand for all below it (RFC 8020).
 	Prefetch, NXDomainCut bool
+
+	Rebind Rebind
 
 	NAT64 []netip.Prefix // AAAA answers in these, and in 64:ff9b::/96, are judged by their IPv4 address too
 	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
@@ -66,8 +73,14 @@ type Resolver struct {
 	cache    *cache.Cache
 	forward  func(ctx context.Context, query []byte) (upstream.Reply, error)
 	ports    func(watch func(fd int) error) *upstream.Ports
+	returned func(name []byte) bool
+	forwards []string  // zones, as the settings want them
+	zones    *nameTree // those that have servers of their own
 	ttl      TTLBounds
 	nat64    NAT64
+
+	rebinding rebinding
+
 	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
@@ -99,9 +112,10 @@ const fairWait = 100 * time.Millisecond
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
-		ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(), cookieSecrets: randomSecrets(),
+		returned: o.Returned, forwards: o.Zones, zones: treeOf(forwarded, o.Zones), ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 	}
+	r.rebinding = newRebinding(o.Rebind, o.Zones, r.nat64)
 	r.Configure(o.Settings)
 	return r
 }
@@ -128,7 +142,7 @@ func readers(wanted int) int {
 
 // Configure puts other settings in force, from the next query on.
 func (r *Resolver) Configure(s Settings) {
-	next := compileSettings(s)
+	next := compileSettings(s, r.forwards)
 	var before *limits
 	if now := r.settings.Load(); now != nil {
 		before = now.limits
@@ -238,6 +252,8 @@ func (r *Resolver) unserved(q *request, dst []byte) []byte {
 func (r *Resolver) unresolved(q *request, dst []byte) []byte {
 	const firstMeta, lastMeta = 128, dns.TypeANY - 1
 	switch {
+	case q.Name[0] == upstream.ProbeLabel && r.returned != nil && r.returned(q.QName()):
+		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{})
 	case !q.RD:
 		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{Code: dns.ExtendedErrorCodeNotAuthoritative})
 	case q.Type == dns.TypeAXFR, q.Type == dns.TypeIXFR:

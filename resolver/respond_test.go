@@ -281,7 +281,7 @@ func TestClientWithAZone(t *testing.T) {
 	if m.Rcode != dns.RcodeNameError {
 		t.Errorf("%v, expected NXDOMAIN", &m)
 	}
-	settings := compileSettings(Settings{Allow: []netip.Prefix{netip.MustParsePrefix("fe80::/10")}})
+	settings := compileSettings(Settings{Allow: []netip.Prefix{netip.MustParsePrefix("fe80::/10")}}, nil)
 	if !settings.allowed(q.client.Addr()) {
 		t.Error("it may not ask")
 	}

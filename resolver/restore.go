@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"sinkhole/resolver/cache"
@@ -20,7 +21,13 @@ func (r *Resolver) Restorer() func(cache.Saved) (kept bool) {
 		if s.Stored < 0 || s.Stored > now || s.Expires <= s.Stored || !answersKey(s.Packed, s.Key) {
 			return false
 		}
+		if r.zones.find(s.Key).kind == forwarded { // who has answered then is not known
+			return false
+		}
 		if f.Parse(s.Packed) != nil || f.OPTLen != 0 || f.Strays != 0 || s.Expires-s.Stored > int64(r.lifetime(&f)) {
+			return false
+		}
+		if name, _, _, _, _, _ := (&cache.Entry{Key: s.Key}).Question(); r.rebinding.guards(name) && slices.ContainsFunc(f.Addrs, r.rebinding.private) {
 			return false
 		}
 		return r.cache.Restore(&cache.Entry{

@@ -157,3 +157,26 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// What another server may have said by another configuration is asked for anew: names of
+// zones with servers of their own, and private addresses.
+func TestRestoreUnderAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	before, _ := staleRig(t, time.Hour, "www.corp.example. 600 A 192.0.2.1", "home.example. 600 A 10.0.0.1", "allowed.example. 600 A 10.0.0.1", "good.example. 600 A 192.0.2.1")
+	names := []string{"www.corp.example.", "home.example.", "allowed.example.", "good.example."}
+	for _, name := range names {
+		askNow(t, before, name)
+	}
+	k := newRig(t, rigOptions{zones: map[string][]string{"corp.example": {"127.0.0.254:1"}}, rebind: Rebind{Strip: true, Allowed: []string{"allowed.example"}}})
+	restore := k.Restorer()
+	var restored []string
+	for _, s := range kept(t, before) {
+		if restore(s) {
+			restored = append(restored, string(s.Key[1:5]))
+		}
+	}
+	slices.Sort(restored)
+	if !slices.Equal(restored, []string{"allo", "good"}) {
+		t.Errorf("restored %q", restored)
+	}
+}

@@ -3,9 +3,11 @@ package resolver
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +32,10 @@ type rigOptions struct {
 	action    format.Action
 	groups    []blocklist.Group
 	servers   []string
+	zones     map[string][]string                                   // with servers of their own
 	forward   func(context.Context, []byte) (upstream.Reply, error) // in place of servers
+	rebind    Rebind
+	loops     bool // upstreams that lead back are looked for
 	timeout   time.Duration
 	ttl       TTLBounds
 	listen    string
@@ -48,11 +53,12 @@ type rigOptions struct {
 // rig is a whole resolver on loopback, made of the real parts.
 type rig struct {
 	*Resolver
-	listener *Listener
-	lists    *blocklist.Lists
-	journal  *hits.Journal
-	dir      string
-	stop     func()
+	listener  *Listener
+	lists     *blocklist.Lists
+	journal   *hits.Journal
+	forwarder *upstream.Forwarder
+	dir       string
+	stop      func()
 }
 
 func sinkSettings() *Settings {
@@ -78,8 +84,9 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	check(t, err)
 	update := k.lists.LastUpdate()
 	check(t, update.Err())
-	forwarder, err := upstream.New(upstream.Options{Servers: o.servers, Timeout: cmp.Or(o.timeout, 2*time.Second)})
+	forwarder, err := upstream.New(upstream.Options{Servers: o.servers, Zones: o.zones, FindLoops: o.loops, Timeout: cmp.Or(o.timeout, 2*time.Second)})
 	check(t, err)
+	k.forwarder = forwarder
 	var ports func(func(int) error) *upstream.Ports
 	if o.forward == nil {
 		o.forward, ports = forwarder.Exchange, forwarder.NewPorts
@@ -92,7 +99,8 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	k.Resolver = New(Options{
 		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20, Stale: o.stale}),
-		Prefetch: true, NXDomainCut: !o.noCut, Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), Balancers: o.balancers, TTL: o.ttl, Logger: zap.NewNop(),
+		Returned: forwarder.Returned, Rebind: o.rebind, NAT64: []netip.Prefix{netip.MustParsePrefix("2001:db8:64::/96")},
+		Zones: slices.Collect(maps.Keys(o.zones)), Prefetch: true, NXDomainCut: !o.noCut, Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), Balancers: o.balancers, TTL: o.ttl, Logger: zap.NewNop(),
 	})
 	k.Resolver.fairWait = cmp.Or(o.fairWait, k.Resolver.fairWait)
 	k.listener, err = k.Listen(netip.MustParseAddrPort(cmp.Or(o.listen, "127.0.0.1:0")), o.dualStack)

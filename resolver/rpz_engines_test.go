@@ -21,7 +21,7 @@ type policyZone struct {
 }
 
 // sinkName is where the peers lead a client in place of a sinkhole address.
-const sinkName = "sinkhole.test."
+const sinkName = "sinkhole.net."
 
 // startNamed writes the zones and a configuration for BIND and runs it.
 func startNamed(t *testing.T, zones []policyZone, upstream string) *engine {

@@ -3,6 +3,7 @@ package resolver
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,6 +43,7 @@ func TestScenarios(t *testing.T) {
 type scenario struct {
 	rig      rigOptions
 	zone     *zone
+	zones    map[string]*zone // with a server of their own
 	files    map[string][]byte
 	paths    map[string]string // of lists, by name
 	settings []string
@@ -64,10 +66,12 @@ func newScenario(t *testing.T, archive *txtar.Archive) *scenario {
 			s.settings = strings.Split(string(f.Data), "\n")
 		case f.Name == "upstream":
 			zone = string(f.Data)
+		case words[0] == "upstream" && len(words) == 2:
+			s.addZone(t, words[1], string(f.Data))
 		case f.Name == "session":
 			s.session = string(f.Data)
 		default:
-			t.Fatalf("-- %s --: expected settings, list NAME, allow NAME, file NAME, upstream or session", f.Name)
+			t.Fatalf("-- %s --: expected settings, list NAME, allow NAME, file NAME, upstream, upstream ZONE or session", f.Name)
 		}
 	}
 	s.zone = newZone(t, zone)
@@ -92,6 +96,26 @@ func (s *scenario) addList(t *testing.T, allow bool, name string, options []stri
 		}
 	}
 	s.rig.specs = append(s.rig.specs, spec)
+}
+
+func (s *scenario) addZone(t *testing.T, name, text string) {
+	t.Helper()
+	if s.zones == nil {
+		s.zones, s.rig.zones = map[string]*zone{}, map[string][]string{}
+	}
+	s.zones[name] = newZone(t, text)
+	s.rig.zones[name] = []string{s.zones[name].addr}
+}
+
+// asked are the questions that the upstreams got since the last call.
+func (s *scenario) asked() []string {
+	all := s.zone.take()
+	for _, name := range slices.Sorted(maps.Keys(s.zones)) {
+		for _, line := range s.zones[name].take() {
+			all = append(all, line+" zone="+name)
+		}
+	}
+	return all
 }
 
 func setList(spec *blocklist.Spec, option string) (err error) {
@@ -161,6 +185,8 @@ func (s *scenario) set(words []string) (err error) {
 		o.settings.Expected = prefixes(words[1:])
 	case "clients.refuse":
 		o.settings.DropOthers = value == "drop"
+	case "local.single_label":
+		o.settings.KeepSingleLabel = value == "nodata"
 	case "local.bypass":
 		o.settings.Nonexistent = words[1:]
 	case "cache.min_ttl":
@@ -171,6 +197,10 @@ func (s *scenario) set(words []string) (err error) {
 		o.ttl.Negative, err = time.ParseDuration(value)
 	case "cache.nxdomain_cut":
 		o.noCut = value == "false"
+	case "upstream.rebind":
+		o.rebind.Strip = value == "strip"
+	case "upstream.rebind_allow":
+		o.rebind.Allowed = words[1:]
 	case "upstream.timeout":
 		o.timeout, err = time.ParseDuration(value)
 	case "upstream.servers":
@@ -220,7 +250,7 @@ func (s *scenario) play(t *testing.T) {
 			})
 		}
 		asking.Wait()
-		if asked := s.zone.take(); !slices.Equal(asked, step.upstream) {
+		if asked := s.asked(); !slices.Equal(asked, step.upstream) {
 			t.Errorf("session:%d: upstream was asked %q, expected %q", step.line, asked, step.upstream)
 		}
 	}

@@ -29,6 +29,9 @@ type Settings struct {
 	// Nonexistent are names that are answered NXDOMAIN with all below them, beside
 	// those that always are: browsers and phones then go on asking here.
 	Nonexistent []string
+	// KeepSingleLabel has address look-ups for names of one label answered here, with
+	// no data.
+	KeepSingleLabel bool
 }
 
 // Explain is how much the extended DNS errors of policy answers tell a client.
@@ -47,14 +50,15 @@ type settings struct {
 	allow *bart.Lite
 	// forwarders and expected are nil where nobody is one.
 	forwarders, expected *bart.Lite
-	local                []localName
 	limits               *limits
 	cookieSecrets        []CookieSecret
+	local                *nameTree
 	ttl                  uint32 // seconds
 }
 
-func compileSettings(s Settings) *settings {
-	c := &settings{Settings: s, allow: &bart.Lite{}, forwarders: table(s.Forwarders), expected: table(s.Expected), local: localNames(s.Nonexistent), ttl: uint32(s.SinkholeTTL / time.Second)}
+// compileSettings is told the zones that have servers of their own.
+func compileSettings(s Settings, zones []string) *settings {
+	c := &settings{Settings: s, allow: &bart.Lite{}, forwarders: table(s.Forwarders), expected: table(s.Expected), local: localNames(s.Nonexistent, zones), ttl: uint32(s.SinkholeTTL / time.Second)}
 	for _, prefix := range s.Allow {
 		c.allow.Insert(prefix.Masked())
 	}

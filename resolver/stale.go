@@ -30,7 +30,7 @@ func (r *Resolver) noteFailure(key string, generation uint64, e *cache.Entry) {
 	now := time.Now().UnixNano()
 	r.cache.PutSince(&cache.Entry{
 		Key:    cache.FailureKey(nil, []byte(key)),
-		Packed: e.Packed, TTLs: e.TTLs, RCode: wire.RCodeServFail, Failure: e.Failure, QuestionEnd: e.QuestionEnd,
+		Packed: e.Packed, TTLs: e.TTLs, RCode: wire.RCodeServFail, EDE: e.EDE, Text: e.Text, QuestionEnd: e.QuestionEnd,
 		Stored: now, Expires: now + int64(failureTime),
 	}, generation)
 }
@@ -45,7 +45,7 @@ func (r *Resolver) failure(key []byte, now int64) *cache.Entry {
 func (r *Resolver) failedBefore(q *request, key []byte, f *cache.Entry) (*cache.Entry, wire.EDE) {
 	r.count.failedBefore.Add(1)
 	if len(f.Packed) == 0 {
-		return r.orStale(q, key, nil, wire.EDE{Code: f.Failure})
+		return r.orStale(q, key, nil, wire.EDE{Code: f.EDE})
 	}
 	return r.orStale(q, key, f, wire.EDE{})
 }

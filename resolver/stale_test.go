@@ -62,7 +62,7 @@ func end(t *testing.T, k *rig, name string, failure bool, ago time.Duration) {
 		t.Fatalf("nothing is kept of %s", name)
 	}
 	k.cache.Put(&cache.Entry{
-		Key: e.Key, Packed: e.Packed, TTLs: e.TTLs, QuestionEnd: e.QuestionEnd, RCode: e.RCode, Failure: e.Failure,
+		Key: e.Key, Packed: e.Packed, TTLs: e.TTLs, QuestionEnd: e.QuestionEnd, RCode: e.RCode, EDE: e.EDE, Text: e.Text,
 		Names: e.Names, NameKinds: e.NameKinds, Addrs: e.Addrs,
 		Stored: now.Add(-ago - time.Minute).UnixNano(), Expires: now.Add(-ago).UnixNano(),
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -129,6 +130,9 @@ func (z *zone) note(q *dns.Msg, overTCP bool) {
 	if overTCP {
 		line += " tcp"
 	}
+	if line == ". NS" && !q.AuthenticatedData { // a probe whether we are there: what clients ask for has AD
+		return
+	}
 	z.mu.Lock()
 	z.asked = append(z.asked, line)
 	z.mu.Unlock()
@@ -151,6 +155,12 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		switch key, value, _ := strings.Cut(word, "="); key {
 		case "drop":
 			return
+		case "ede":
+			code, text, _ := strings.Cut(value, ":")
+			number, err := strconv.Atoi(code)
+			if opt := m.IsEdns0(); err == nil && opt != nil {
+				opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: uint16(number), ExtraText: strings.ReplaceAll(text, "_", " ")})
+			}
 		case "hold":
 			z.hold()
 		case "rcode":

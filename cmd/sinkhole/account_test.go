@@ -46,7 +46,7 @@ func TestAccountUnderLoad(t *testing.T) {
 	p := startProcess(t, dir, accountLists)
 	l := newTraffic(t, p.dns, 8)
 	const queries = 40_000
-	l.send(append(names, "clean.test"), 20_000, queries, nil)
+	l.send(append(names, "clean.example"), 20_000, queries, nil)
 	l.settle()
 	// What a busy machine makes the kernel drop is counted, too.
 	m := p.metrics()

@@ -120,7 +120,7 @@ func viewOf(e *cache.Entry, now time.Time) cachedAnswer {
 		Age: age, Left: floorSeconds(e.Expires - now.UnixNano()),
 	}
 	if failure {
-		v.Failure = cmp.Or(dns.ExtendedErrorCodeToString[e.Failure], "the upstream answered SERVFAIL")
+		v.Failure = cmp.Or(dns.ExtendedErrorCodeToString[e.EDE], "the upstream answered SERVFAIL")
 		return v
 	}
 	v.RCode = dns.RcodeToString[int(e.RCode)]

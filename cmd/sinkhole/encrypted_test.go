@@ -60,7 +60,7 @@ func TestEncryptedUpstream(t *testing.T) {
 	dig := tool(t, "dig")
 	dir := t.TempDir()
 	authority := filepath.Join(dir, "authority.pem")
-	const name = "127.0.0.1.ip.test"
+	const name = "127.0.0.1.ip.example"
 	certificate := selfSigned(t, name, authority)
 	t.Setenv("SSL_CERT_FILE", authority)
 	bootstrap, u, port := startUpstream(t), startUpstream(t), freePort(t)
@@ -85,13 +85,13 @@ func TestEncryptedUpstream(t *testing.T) {
 		}
 		return string(out)
 	}
-	if out := ask("early.test"); !strings.Contains(out, "SERVFAIL") {
+	if out := ask("early.example"); !strings.Contains(out, "SERVFAIL") {
 		t.Errorf("no SERVFAIL without the upstream:\n%s", out)
 	}
 
 	serveTLS(t, u, "127.0.0.1:"+port, certificate)
 	if err := eventually(func() error {
-		if out := ask(fmt.Sprintf("n%d.test", time.Now().UnixNano())); !strings.Contains(out, "198.18.0.1") {
+		if out := ask(fmt.Sprintf("n%d.example", time.Now().UnixNano())); !strings.Contains(out, "198.18.0.1") {
 			return fmt.Errorf("no answer:\n%s", out)
 		}
 		return nil

@@ -227,7 +227,7 @@ func TestShutdownDelay(t *testing.T) {
 	answered := 0
 	for time.Since(begin) < delay*3/4 {
 		for _, network := range []string{"udp", "tcp"} {
-			if _, err := askOnce(network, p.dns, "www.clean.test", 1); err != nil {
+			if _, err := askOnce(network, p.dns, "www.clean.example", 1); err != nil {
 				t.Fatalf("after %v of %v over %s: %v", time.Since(begin), delay, network, err)
 			}
 			answered++

@@ -42,7 +42,7 @@ func TestMeasuredMillion(t *testing.T) {
 	pin(t, os.Getpid(), 1)
 	mix := make([]string, 4000)
 	for i := range mix {
-		if mix[i] = fmt.Sprintf("www%d.clean.test", i); i%50 == 0 {
+		if mix[i] = fmt.Sprintf("www%d.clean.example", i); i%50 == 0 {
 			mix[i] = names[i*200]
 		}
 	}

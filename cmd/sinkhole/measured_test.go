@@ -113,7 +113,7 @@ func TestMeasuredLists(t *testing.T) {
 	addresses := lines(t, filepath.Join(data, "infostealer.ips.txt"))
 	hosts := make([]string, len(addresses))
 	for i, a := range addresses {
-		hosts[i] = a + ".ip.test"
+		hosts[i] = a + ".ip.example"
 	}
 	if got := blocked(pump(t, p.dns, hosts)); got != len(hosts) {
 		t.Errorf("%d of %d answers with a listed address sinkholed", got, len(hosts))
@@ -194,7 +194,7 @@ func TestMeasuredReload(t *testing.T) {
 	names := lines(t, filepath.Join(dir, "list.txt"))
 	mix := make([]string, 0, 4000)
 	for i := range 2000 { // half listed, half cached
-		mix = append(mix, names[i*50], fmt.Sprintf("www%d.clean.test", i))
+		mix = append(mix, names[i*50], fmt.Sprintf("www%d.clean.example", i))
 	}
 	pump(t, p.dns, mix)
 

@@ -43,7 +43,7 @@ type descriptions struct {
 	queries, responses, refused, ignored, dropped, truncated                                  *prometheus.Desc
 	stale, failedBefore, coalesced, shed, failed, unsent, panics, malformed, crowded, waiting *prometheus.Desc
 	limited, restrained, badCookies, evicted, handshakes, unproxied                           *prometheus.Desc
-	kernelDrops                                                                               *prometheus.Desc
+	rebound, kernelDrops                                                                      *prometheus.Desc
 	indicators, serial, memory, updateTook                                                    *prometheus.Desc
 	notifies                                                                                  *prometheus.Desc
 	lists                                                                                     listDescriptions
@@ -53,6 +53,7 @@ type descriptions struct {
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
+	health                                                                                    healthDescriptions
 	connections                                                                               connectionDescriptions
 }
 
@@ -71,6 +72,7 @@ func newCollector(s *server) *collector {
 		truncated:    d("responses_truncated_total", "Answers cut down to TC since the client could not take them."),
 		coalesced:    d("queries_coalesced_total", "Queries that shared the upstream exchange of an identical one."),
 		stale:        d("stale_answers_total", "Answers given although they had expired, since no upstream gave a fresh one (RFC 8767)."),
+		rebound:      d("rebinding_stripped_total", "Upstream answers that lost private addresses (upstream.rebind)."),
 		failedBefore: d("failures_remembered_total", "Queries for what could not be found out a moment before: no upstream was asked again (RFC 9520)."),
 		shed:         d("queries_shed_total", "Queries answered SERVFAIL, or dropped, since too many waited for upstreams."),
 		failed:       d("upstream_failures_total", "Questions to which no upstream gave a usable reply."),
@@ -119,6 +121,7 @@ func newCollector(s *server) *collector {
 		cacheFlushed:    d("cache_flushed_total", "Answers and failures removed by sinkhole cache flush."),
 		cacheRestored:   d("cache_file_restored_total", "Answers that cache.file had at the start."),
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
+		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 	}}
 }
@@ -160,6 +163,7 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.counter(c.desc.dropped, s.Dropped)
 	m.counter(c.desc.truncated, s.Truncated)
 	m.counter(c.desc.stale, s.Stale)
+	m.counter(c.desc.rebound, s.Rebound)
 	m.counter(c.desc.failedBefore, s.FailedBefore)
 	m.counter(c.desc.coalesced, s.Coalesced)
 	m.counter(c.desc.cuts, s.Cuts)
@@ -236,6 +240,7 @@ func (c *collector) upstream(m sender, u upstream.ServerStats) {
 	m.counter(c.desc.discarded, u.Mismatched, name, "mismatched")
 	m.counter(c.desc.discarded, u.Malformed, name, "malformed")
 	m.gauge(c.desc.healthy, truth(u.Healthy), name)
+	c.desc.health.collect(m, name, &u)
 	if u.Connections != nil {
 		c.desc.connections.collect(m, name, u.Connections)
 	}

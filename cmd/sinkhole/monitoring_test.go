@@ -118,7 +118,7 @@ func startMonitored(t *testing.T) *process {
 	web := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(web.Close)
 	p := startProcess(t, dir, "hits: {journal: {path: data/hits}}\nlist_store: data/lists\nlists: [{name: file, source: list.txt}, {name: web, source: \""+web.URL+"/list.txt\"}]")
-	for _, name := range []string{"lumma.example", "www.clean.test", "www.fail.test"} {
+	for _, name := range []string{"lumma.example", "www.clean.example", "www.fail.example"} {
 		if _, err := askOnce("udp", p.dns, name, 1); err != nil {
 			t.Fatal(err)
 		}

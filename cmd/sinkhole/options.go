@@ -101,9 +101,9 @@ func settings(c *configs.Config) resolver.Settings {
 	return resolver.Settings{
 		Allow: c.Clients.Allow, Forwarders: c.Clients.Forwarders, Disbelieved: disbelieved(c.Clients.Believe), Expected: c.Clients.Expected, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
 		IPv4: sink(c.Sinkhole.IPv4), IPv6: sink(c.Sinkhole.IPv6), SinkholeTTL: c.Sinkhole.TTL, Explain: explainLevel(c.Sinkhole.Explain),
-		Nonexistent:        bypassNames(c.Local.Bypass),
 		RateLimit:          resolver.RateLimit{PerSecond: limit.QueriesPerSecond, Burst: limit.Burst, Bits4: limit.IPv4Prefix, Bits6: limit.IPv6Prefix},
 		ResponsesPerSecond: c.Clients.ResponseRateLimit, CookieSecrets: secrets,
+		Nonexistent: bypassNames(c.Local.Bypass), KeepSingleLabel: c.Local.SingleLabel == configs.SingleLabelNoData,
 	}
 }
 

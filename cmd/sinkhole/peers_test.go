@@ -40,18 +40,18 @@ const unboundConfig = `server:
   do-daemonize: no
   num-threads: 1
   access-control: 127.0.0.0/8 allow
-  local-zone: "test." static
-  local-data: "test. 300 IN SOA ns.test. hostmaster.test. 1 3600 600 86400 120"
-  local-data: "www.test. 300 IN A 198.18.0.1"
-  local-data: "evil-address.test. 300 IN A 192.0.2.66"
-  local-data: "mail.test. 300 IN MX 10 www.test."
-  local-data: "two.test. 300 IN A 198.18.0.2"
-  local-data: "two.test. 300 IN A 198.18.0.3"
+  local-zone: "example." static
+  local-data: "example. 300 IN SOA ns.example. hostmaster.example. 1 3600 600 86400 120"
+  local-data: "www.example. 300 IN A 198.18.0.1"
+  local-data: "evil-address.example. 300 IN A 192.0.2.66"
+  local-data: "mail.example. 300 IN MX 10 www.example."
+  local-data: "two.example. 300 IN A 198.18.0.2"
+  local-data: "two.example. 300 IN A 198.18.0.3"
 %[3]sremote-control:
   control-enable: no
 `
 
-// startUnbound runs a real unbound as the upstream. big.test has a TXT record
+// startUnbound runs a real unbound as the upstream. big.example has a TXT record
 // set of some 3,000 octets, too large for UDP.
 func startUnbound(t *testing.T) (addr string) {
 	t.Helper()
@@ -60,7 +60,7 @@ func startUnbound(t *testing.T) (addr string) {
 	port := freePort(t)
 	var big strings.Builder
 	for i := range 15 {
-		fmt.Fprintf(&big, "  local-data: 'big.test. 300 IN TXT \"%02d%s\"'\n", i, strings.Repeat("x", 190))
+		fmt.Fprintf(&big, "  local-data: 'big.example. 300 IN TXT \"%02d%s\"'\n", i, strings.Repeat("x", 190))
 	}
 	file := filepath.Join(dir, "unbound.conf")
 	if err := os.WriteFile(file, fmt.Appendf(nil, unboundConfig, dir, port, big.String()), 0o644); err != nil {
@@ -72,7 +72,7 @@ func startUnbound(t *testing.T) (addr string) {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	addr = "127.0.0.1:" + port
-	if err := eventually(func() error { _, err := askOnce("udp", addr, "www.test", 1); return err }); err != nil {
+	if err := eventually(func() error { _, err := askOnce("udp", addr, "www.example", 1); return err }); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "unbound.log"))
 		t.Fatalf("unbound does not answer: %v\n%s", err, log)
 	}
@@ -119,19 +119,19 @@ hits: {journal: {path: data/hits}}`)
 		{dig, "+dnssec +cdflag lumma.example", []string{`flags: qr rd ra cd;`, `flags: do`, `203.0.113.53`}, ""},
 		{dig, "lumma.example HTTPS", []string{`ANSWER: 0, AUTHORITY: 1`}, ""},
 		{dig, "lumma.example ANY", []string{`HINFO\s+"RFC8482" ""`}, ""},
-		{dig, "www.test", []string{`www.test.\s+\d+\s+IN\s+A\s+198.18.0.1`, `flags: qr rd ra;`}, "EDE"},
-		{dig, "evil-address.test", []string{`203.0.113.53`, `Vidar`}, "192.0.2.66"},
-		{dig, "nothing.test", []string{`status: NXDOMAIN`, `SOA`}, ""},
-		{dig, "www.test AAAA", []string{`status: NOERROR`, `ANSWER: 0, AUTHORITY: 1`}, ""},
-		{dig, "+norecurse www.test", []string{`status: REFUSED`, `EDE: 20`}, ""},
-		{dig, "+edns=1 +noednsneg www.test", []string{`status: BADVERS`}, ""},
-		{dig, "+ignore big.test TXT", []string{`flags: qr tc rd ra;`, `ANSWER: 0`}, ""},
-		{dig, "big.test TXT", []string{`ANSWER: 15`}, ""},
-		{dig, "www.test CH TXT", []string{`status: REFUSED`}, ""},
-		{dig, "+opcode=notify www.test SOA", []string{`status: REFUSED`}, ""},
+		{dig, "www.example", []string{`www.example.\s+\d+\s+IN\s+A\s+198.18.0.1`, `flags: qr rd ra;`}, "EDE"},
+		{dig, "evil-address.example", []string{`203.0.113.53`, `Vidar`}, "192.0.2.66"},
+		{dig, "nothing.example", []string{`status: NXDOMAIN`, `SOA`}, ""},
+		{dig, "www.example AAAA", []string{`status: NOERROR`, `ANSWER: 0, AUTHORITY: 1`}, ""},
+		{dig, "+norecurse www.example", []string{`status: REFUSED`, `EDE: 20`}, ""},
+		{dig, "+edns=1 +noednsneg www.example", []string{`status: BADVERS`}, ""},
+		{dig, "+ignore big.example TXT", []string{`flags: qr tc rd ra;`, `ANSWER: 0`}, ""},
+		{dig, "big.example TXT", []string{`ANSWER: 15`}, ""},
+		{dig, "www.example CH TXT", []string{`status: REFUSED`}, ""},
+		{dig, "+opcode=notify www.example SOA", []string{`status: REFUSED`}, ""},
 		{kdig, "+edns lumma.example", []string{`203.0.113.53`, `EDE: 4`}, ""},
-		{kdig, "+tcp +keepopen lumma.example www.test two.test", []string{`203.0.113.53`, `198.18.0.1`, `198.18.0.3`}, ""},
-		{kdig, "mail.test MX", []string{`10 www.test.`}, ""},
+		{kdig, "+tcp +keepopen lumma.example www.example two.example", []string{`203.0.113.53`, `198.18.0.1`, `198.18.0.3`}, ""},
+		{kdig, "mail.example MX", []string{`10 www.example.`}, ""},
 	} {
 		t.Run(filepath.Base(c.tool)+" "+c.args, func(t *testing.T) {
 			args := append([]string{"@127.0.0.1", "-p", port, "+time=5", "+tries=1"}, strings.Fields(c.args)...)
@@ -155,7 +155,7 @@ hits: {journal: {path: data/hits}}`)
 
 	// TTLs of cached answers are counted down.
 	if err := eventually(func() error {
-		out, err := exec.Command(dig, "@127.0.0.1", "-p", port, "+noall", "+answer", "www.test").Output()
+		out, err := exec.Command(dig, "@127.0.0.1", "-p", port, "+noall", "+answer", "www.example").Output()
 		if err == nil && strings.Contains(string(out), "\t300\t") {
 			err = fmt.Errorf("the TTL is still whole: %s", out)
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,17 +84,18 @@ func (s *server) open(c *configs.Config) (err error) {
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
-		Servers: serverNames(c.Upstream.Servers), Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
+		Servers: serverNames(c.Upstream.Servers), Zones: zoneServers(c), Strategy: strategy(c.Upstream.Strategy), FindLoops: true, Bootstrap: serverNames(c.Upstream.Bootstrap), Timeout: c.Upstream.Timeout, Own: s.addresses, Logger: s.log.Named("upstream"),
 	}); err != nil {
 		return err
 	}
 	s.resolver = resolver.New(resolver.Options{
 		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
-		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, NAT64: c.Upstream.NAT64, Logger: s.log.Named("resolver"),
 		Balancers: c.Listen.ProxyProtocolFrom,
-		Notified:  func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
-		TTL:       resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
-		Prefetch:  c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
+		Forward:   s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Returned: s.forwarder.Returned, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64,
+		Rebind: resolver.Rebind{Strip: c.Upstream.Rebind == configs.RebindStrip, Allowed: c.Upstream.RebindAllow}, Logger: s.log.Named("resolver"),
+		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
+		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
+		Prefetch: c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
 	})
 	if err = s.listen(c); err != nil {
 		return err
@@ -348,7 +351,7 @@ func reloadable(key string) bool {
 	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "clients.response_rate_limit", "clients.cookie_secret_file", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
 		return true
 	}
-	return strings.HasPrefix(key, "sinkhole.") || strings.HasPrefix(key, "clients.rate_limit.")
+	return strings.HasPrefix(key, "sinkhole.") || strings.HasPrefix(key, "local.") || strings.HasPrefix(key, "clients.rate_limit.")
 }
 
 // reloaded is the outcome of a reload.
@@ -404,6 +407,24 @@ func (s *server) configNow() *configs.Config {
 	s.reloads.Lock()
 	defer s.reloads.Unlock()
 	return s.config
+}
+
+func strategy(s configs.Strategy) upstream.Strategy {
+	switch s {
+	case configs.StrategyFastest:
+		return upstream.Fastest
+	case configs.StrategyRandom:
+		return upstream.Random
+	}
+	return upstream.Ordered
+}
+
+func zoneServers(c *configs.Config) map[string][]string {
+	all := map[string][]string{}
+	for zone, servers := range c.Upstream.Zones {
+		all[zone] = serverNames(servers)
+	}
+	return all
 }
 
 func serverNames(servers []configs.Server) []string {

@@ -46,7 +46,7 @@ func TestStopWhileWaiting(t *testing.T) {
 	for _, network := range []string{"udp", "tcp"} {
 		go func() {
 			c := dns.Client{Net: network, Timeout: patience}
-			m, _, err := c.Exchange(new(dns.Msg).SetQuestion(network+".clean.test.", dns.TypeA), p.dns)
+			m, _, err := c.Exchange(new(dns.Msg).SetQuestion(network+".clean.example.", dns.TypeA), p.dns)
 			outcomes <- outcome{m, err}
 		}()
 	}

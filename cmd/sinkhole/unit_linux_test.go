@@ -140,7 +140,7 @@ func TestUnitAllowsTheSystemCalls(t *testing.T) {
 		t.Fatalf("%v\n%s", err, p.stderr)
 	}
 	for _, network := range []string{"udp", "tcp"} {
-		for _, name := range []string{"lumma.example", "www.clean.test", "other.clean.test"} {
+		for _, name := range []string{"lumma.example", "www.clean.example", "other.clean.example"} {
 			if _, err := askOnce(network, p.dns, name, 1); err != nil {
 				t.Fatal(err)
 			}

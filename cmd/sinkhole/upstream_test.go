@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// testUpstream answers every name. The address of a.b.c.d.ip.test is a.b.c.d;
-// those of fail.test get SERVFAIL, and any other name has 198.18.0.1.
+// testUpstream answers every name. The address of a.b.c.d.ip.example is a.b.c.d;
+// those of fail.example get SERVFAIL, any other name has 198.18.0.1.
 type testUpstream struct {
 	netip.AddrPort
 	asked *atomic.Int64
@@ -33,18 +33,20 @@ func startUpstream(t testing.TB) testUpstream {
 }
 
 func (u testUpstream) answer(w dns.ResponseWriter, m *dns.Msg) {
-	u.asked.Add(1)
+	if !strings.HasSuffix(m.Question[0].Name, ".empty.as112.arpa.") { // to see whether we lead back
+		u.asked.Add(1)
+	}
 	r := new(dns.Msg).SetReply(m)
 	r.RecursionAvailable = true
 	q := m.Question[0]
 	if q.Qtype == dns.TypeA {
 		addr := net.IPv4(198, 18, 0, 1)
-		if text, found := strings.CutSuffix(q.Name, ".ip.test."); found {
+		if text, found := strings.CutSuffix(q.Name, ".ip.example."); found {
 			addr = net.ParseIP(text)
 		}
 		r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: addr}}
 	}
-	if strings.HasSuffix(q.Name, ".fail.test.") {
+	if strings.HasSuffix(q.Name, ".fail.example.") {
 		r.Rcode, r.Answer = dns.RcodeServerFailure, nil
 	}
 	_ = w.WriteMsg(r)

@@ -216,8 +216,8 @@ func TestZone(t *testing.T) {
 	p, b := startSecondary(t, true)
 	for name, part := range map[string]string{
 		"lumma.example": blockedAnswer, "www.lumma.example": blockedAnswer, "vidar.example": blockedAnswer,
-		"192.0.2.66.ip.test": blockedAnswer, // by the address in the answer
-		"www.vidar.example":  passedAnswer, "redline.example": passedAnswer, "192.0.2.67.ip.test": "192.0.2.67",
+		"192.0.2.66.ip.example": blockedAnswer, // by the address in the answer
+		"www.vidar.example":     passedAnswer, "redline.example": passedAnswer, "192.0.2.67.ip.example": "192.0.2.67",
 	} {
 		p.answered(name, part)
 	}
@@ -227,7 +227,7 @@ func TestZone(t *testing.T) {
 	for _, c := range []struct{ change, name, part string }{
 		{"update add redline.example.rpz.test 300 CNAME .", "redline.example", blockedAnswer},
 		{"update delete vidar.example.rpz.test CNAME", "vidar.example", passedAnswer},
-		{"update add 32.67.2.0.192.rpz-ip.rpz.test 300 CNAME .", "192.0.2.67.ip.test", blockedAnswer},
+		{"update add 32.67.2.0.192.rpz-ip.rpz.test 300 CNAME .", "192.0.2.67.ip.example", blockedAnswer},
 	} {
 		changed := b.update(c.change)
 		p.answered(c.name, c.part)
@@ -259,7 +259,7 @@ func TestZone(t *testing.T) {
 
 	// From the copy and its increments, with the first answer.
 	p.start()
-	for name, part := range map[string]string{"lumma.example": blockedAnswer, "redline.example": blockedAnswer, "vidar.example": passedAnswer, "192.0.2.67.ip.test": blockedAnswer} {
+	for name, part := range map[string]string{"lumma.example": blockedAnswer, "redline.example": blockedAnswer, "vidar.example": passedAnswer, "192.0.2.67.ip.example": blockedAnswer} {
 		p.holds(name, part)
 	}
 	p.shown(`cert +(ok|stale) .*serial:4 `, `zone: +rpz\.test, serial 4`, `in force: +5 entries`)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 )
@@ -24,9 +25,10 @@ type Entry struct {
 	RCode uint16
 	// few is the memory of TTLs where they are not many, as for most entries.
 	few [5]uint16
-	// Failure, of an entry that FailureKey made the key of, is the extended DNS error
-	// (RFC 8914) for clients; Packed is then empty, or the server's own failure.
-	Failure uint16
+	// EDE is the extended DNS error (RFC 8914) that goes with the answer, and Text what
+	// it says; 0: none. Where FailureKey made the key, Packed is empty or the server's
+	// own failure.
+	EDE uint16
 	// turn is that of the shard in which it was last brought to the list's front.
 	turn atomic.Uint32
 	// uses counts what Due was asked up to popular, and is above when it said yes.
@@ -40,6 +42,8 @@ type Entry struct {
 	Names     []byte
 	NameKinds []byte
 	Addrs     []netip.Addr
+
+	Text string
 
 	// Clean is the serial of the policy under which the triggers were last found
 	// to match nothing; 0 if never.
@@ -110,9 +114,13 @@ const (
 // roughCost is what e costs at least when kept.
 func (e *Entry) roughCost() int64 {
 	return entrySize + listElementSize + mapSlotSize +
-		int64(len(e.Key)+len(e.Packed)+len(e.Names)+len(e.NameKinds)) +
+		int64(len(e.Key)+len(e.Packed)+len(e.Names)+len(e.NameKinds)+len(e.Text)) +
 		int64(len(e.Addrs))*addrSize
 }
+
+// textCost is what a text takes at least: texts are short, and the allocator's size
+// classes then at most 16 octets apart.
+func textCost(text string) int64 { return (int64(len(text)) + 15) &^ 15 }
 
 // clone copies e into memory of its own and says what that costs in the heap:
 // an entry, an array for all octets, one for the TTL offsets, one for the
@@ -129,10 +137,10 @@ func (e *Entry) clone() (kept *Entry, cost int64) {
 	kept = &Entry{
 		Key: part(e.Key), Packed: part(e.Packed), Names: part(e.Names), NameKinds: part(e.NameKinds),
 		Addrs:       append(slices.Grow([]netip.Addr(nil), len(e.Addrs)), e.Addrs...),
-		QuestionEnd: e.QuestionEnd, RCode: e.RCode, Failure: e.Failure, Stored: e.Stored, Expires: e.Expires,
+		QuestionEnd: e.QuestionEnd, RCode: e.RCode, EDE: e.EDE, Text: strings.Clone(e.Text), Stored: e.Stored, Expires: e.Expires,
 	}
 	kept.Clean.Store(e.Clean.Load())
-	cost = entrySize + listElementSize + mapSlotSize + int64(cap(octets)) + int64(cap(kept.Addrs))*addrSize
+	cost = entrySize + listElementSize + mapSlotSize + int64(cap(octets)) + int64(cap(kept.Addrs))*addrSize + textCost(kept.Text)
 	if len(e.TTLs) <= len(kept.few) {
 		kept.TTLs = kept.few[:copy(kept.few[:], e.TTLs)]
 	} else {

@@ -168,7 +168,7 @@ func (c *Cache) writeTo(ctx context.Context, out io.Writer, pause time.Duration)
 		s := &c.shards[i]
 		var entries []*Entry
 		s.each(func(_ uint64, at slot) {
-			if at.entry.Failure == 0 && at.entry.Key[len(at.entry.Key)-1]&failureFlag == 0 && at.entry.Expires+s.stale > now {
+			if at.entry.Key[len(at.entry.Key)-1]&failureFlag == 0 && at.entry.Expires+s.stale > now {
 				entries = append(entries, at.entry)
 			}
 		})

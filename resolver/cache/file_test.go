@@ -59,7 +59,7 @@ func TestFileHasWhatTheCacheHad(t *testing.T) {
 	c.Put(over)
 	for name, code := range map[string]uint16{"failed.example": 22, "servfail.example": 0} {
 		failed := lasting(name, 60, time.Second)
-		failed.Key, failed.Failure = cache.FailureKey(nil, failed.Key), code
+		failed.Key, failed.EDE = cache.FailureKey(nil, failed.Key), code
 		c.Put(failed)
 	}
 

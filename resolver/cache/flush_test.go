@@ -34,7 +34,7 @@ func TestFlushName(t *testing.T) {
 			put(name, answer(name, 1, false))
 			put(name, answer(name, 28, true))
 			failed := answer(name, 1, false)
-			failed.Key, failed.Failure = cache.FailureKey(nil, failed.Key), 22
+			failed.Key, failed.EDE = cache.FailureKey(nil, failed.Key), 22
 			put(name, failed)
 			expired := answer(name, 16, false)
 			expired.Expires = 2 * second

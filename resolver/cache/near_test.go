@@ -71,7 +71,7 @@ func TestStale(t *testing.T) {
 	e := entry("a", 100, 5*second)
 	c.Put(e)
 	failed := entry("a", 0, 5*second)
-	failed.Key, failed.Packed, failed.Failure = cache.FailureKey(nil, e.Key), nil, 22
+	failed.Key, failed.Packed, failed.EDE = cache.FailureKey(nil, e.Key), nil, 22
 	c.Put(failed)
 	for at, want := range map[int64]bool{1: true, 4: true, 5: true, 14: true, 15: false} {
 		now := at * second
@@ -81,7 +81,7 @@ func TestStale(t *testing.T) {
 		if got := c.TryGet(e.Key, now); (got != nil) != (at < 5) {
 			t.Errorf("after %d s TryGet gives %v", at, got)
 		}
-		if got := c.TryGet(failed.Key, now); (got != nil) != (at < 5) || got != nil && got.Failure != 22 {
+		if got := c.TryGet(failed.Key, now); (got != nil) != (at < 5) || got != nil && got.EDE != 22 {
 			t.Errorf("after %d s, the failure: %v", at, got)
 		}
 	}

@@ -51,7 +51,7 @@ func newEncryptedServer(text string, e *encryption) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{name: configured(text), log: e.log.With(zap.String("server", text))}
+	s := &server{name: configured(text), log: e.log.With(zap.String("server", text)), probing: newProbing()}
 	s.encrypted = &encrypted{over: to.over, timeout: e.options.Timeout}
 	s.encrypted.pool = &pool{
 		start: e.start, count: &s.encrypted.count, closing: e.closing, timeout: e.options.Timeout * 9 / 10, // so that a query ends with the words of its connection

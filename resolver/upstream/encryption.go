@@ -84,7 +84,7 @@ func (e *encryption) addresses(to endpoint) (addressBook, error) {
 	}
 	if e.finder == nil {
 		o := e.options
-		o.Servers, o.Bootstrap = o.Bootstrap, nil
+		o.Servers, o.Bootstrap, o.Zones, o.FindLoops = o.Bootstrap, nil, nil, false
 		if len(o.Servers) == 0 {
 			o.Servers = []string{systemKeyword}
 		}

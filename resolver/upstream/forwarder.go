@@ -5,11 +5,13 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +30,15 @@ type Options struct {
 	// "tls://name[:port]", "https://host/path", "quic://" as "tls://". None at all is allowed: every exchange then
 	// fails with an Error of kind NoServer.
 	Servers []string
+	// Zones have servers of their own, in the same notation: all that is asked of
+	// such a zone goes to them, and to no others. The longest name that ends in
+	// whole labels of what is asked decides.
+	Zones map[string][]string
+	// FindLoops has servers sent names that nobody can guess, now and then, to see
+	// whether they come back to us: see Returned.
+	FindLoops bool
+	// Strategy says which of the servers that are up is asked first.
+	Strategy Strategy
 	// Timeout is how long one server may take for its answer over one
 	// transport. An exchange as a whole takes at most twice that.
 	Timeout time.Duration
@@ -50,10 +61,13 @@ type Options struct {
 // Forwarder sends queries to upstream servers. It is safe for concurrent use.
 type Forwarder struct {
 	timeout    time.Duration
-	roster     *roster
+	roster     *roster // of all that is in no zone
+	zones      zones
 	plain      *plain
 	encryption *encryption
 	sockets    sockets
+	findsLoops bool
+	loops      loops
 	log        *zap.Logger
 
 	closing context.Context // done from the call of Close on
@@ -90,16 +104,23 @@ func New(o Options) (*Forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	roster, err := newRoster(o, encryption)
+	builder := newRosterBuilder(o, encryption)
+	roster, err := builder.roster(o.Servers)
+	if err != nil {
+		return nil, err
+	}
+	zones, err := builder.zones(o.Zones)
 	if err != nil {
 		return nil, err
 	}
 	f := &Forwarder{
 		timeout:    o.Timeout,
 		roster:     roster,
+		zones:      zones,
 		plain:      newPlain(o.Timeout),
 		encryption: encryption,
 		sockets:    newSockets(),
+		findsLoops: o.FindLoops,
 		log:        o.Logger,
 	}
 	f.closing, f.close = context.WithCancel(context.Background())
@@ -122,11 +143,17 @@ func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
 	}
 	defer f.running.Done()
 
-	servers, why := f.roster.inOrder(time.Now())
+	roster := cmp.Or(f.zones.of(q), f.roster)
+	now := time.Now()
+	f.findLoops(roster, now)
+	servers, explore, why := roster.inOrder(now)
 	if len(servers) == 0 {
 		return Reply{}, &Error{Kind: NoServer, Reason: why}
 	}
-	reply, err := f.race(ctx, q, servers)
+	if servers[0].health.standing() == dead { // and so are the others
+		return Reply{}, f.giveUp(servers)
+	}
+	reply, err := f.race(ctx, q, servers, explore)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -134,14 +161,29 @@ func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
 	return reply, nil
 }
 
-// Stats returns the counters of every server in use, in configured order.
+// Stats returns the counters of every server in use, each once, in configured
+// order; those of zones come last.
 func (f *Forwarder) Stats() []ServerStats {
-	servers, _ := f.roster.current(time.Now())
-	stats := make([]ServerStats, len(servers))
-	for i, s := range servers {
-		stats[i] = s.stats()
+	var stats []ServerStats
+	for _, s := range f.servers(time.Now()) {
+		of := s.stats()
+		of.Looping = f.roster.loopsNow(s) || slices.ContainsFunc(f.zones.ordered, func(r *roster) bool { return r.loopsNow(s) })
+		stats = append(stats, of)
 	}
 	return stats
+}
+
+func (f *Forwarder) servers(now time.Time) []*server {
+	all, _ := f.roster.current(now)
+	for _, r := range f.zones.ordered {
+		more, _ := r.current(now)
+		for _, s := range more {
+			if !slices.ContainsFunc(all, s.same) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
 }
 
 // Close ends running exchanges with an error and waits for them.

@@ -15,9 +15,34 @@ const (
 type health struct {
 	mu      sync.Mutex
 	heard   time.Time     // the last checked reply
-	backoff time.Duration // 0: up
+	silent  bool          // a reader's query was not answered in good time
+	backoff time.Duration // pause between probes; 0: up
 	down    time.Time     // when the last failure that counted was noticed
-	retry   time.Time     // from when on one exchange may try it in its old place
+	dead    bool          // a probe brought nothing either
+}
+
+// standing is how much a server is worth asking; better ones are less.
+type standing uint8
+
+const (
+	up standing = iota
+	silent
+	down
+	dead // and probes find so
+)
+
+func (h *health) standing() standing {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.dead:
+		return dead
+	case h.backoff > 0:
+		return down
+	case h.silent:
+		return silent
+	}
+	return up
 }
 
 // answered notes a checked reply; true if the server was down until now.
@@ -26,7 +51,7 @@ func (h *health) answered(now time.Time) bool {
 	defer h.mu.Unlock()
 	h.heard = now
 	recovered := h.backoff > 0
-	h.backoff = 0
+	h.backoff, h.silent, h.dead = 0, false, false
 	return recovered
 }
 
@@ -44,31 +69,34 @@ func (h *health) failed(started, now time.Time) (backoff time.Duration, first bo
 	}
 	h.backoff = min(max(2*h.backoff, backoffFirst), backoffMax)
 	h.down = now
-	h.retry = now.Add(h.backoff)
 	return h.backoff, first
 }
 
-// preferred is true for a server that is up, and to one caller in each backoff
-// for a server that is down: that caller finds out.
-func (h *health) preferred(now time.Time) bool {
+// missed notes that a query sent at started was not answered in good time; true if
+// nothing else tells that the server is there, or that it is not.
+func (h *health) missed(started time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.backoff == 0 {
-		return true
-	}
-	if now.Before(h.retry) {
+	if h.backoff > 0 || h.heard.After(started) {
 		return false
 	}
-	h.retry = now.Add(h.backoff)
+	h.silent = true
 	return true
 }
 
-// state tells whether the server is up, and of one that is down whether it is to
-// be tried now.
-func (h *health) state(now time.Time) (up, due bool) {
+// unanswered notes a probe without a reply, as failed does; the first one after an
+// outage was noticed only confirms it. It returns the pause until the next one.
+func (h *health) unanswered(started, now time.Time) (backoff time.Duration, first bool) {
+	h.mu.Lock()
+	confirms := h.backoff > 0 && !h.dead
+	h.mu.Unlock()
+	if !confirms {
+		backoff, first = h.failed(started, now)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.backoff == 0, h.backoff > 0 && !now.Before(h.retry)
+	h.dead = h.backoff > 0
+	return h.backoff, first
 }
 
 func (h *health) up() bool {

@@ -52,27 +52,51 @@ func TestSlowNameIsNoOutage(t *testing.T) {
 	}
 }
 
-// While a server is down, one caller in each backoff finds out about it.
-func TestDownServerIsProbedByOneCaller(t *testing.T) {
+// A reader's silence makes nobody down, and is told once there is something to find
+// out; a probe that fails after an outage was noticed confirms it, the next one doubles.
+func TestStandings(t *testing.T) {
 	var h health
 	now := time.Unix(1000, 0)
-	if !h.preferred(now) {
-		t.Fatal("the zero value is not up")
-	}
-	h.failed(now, now)
-	probes := 0
-	for ms := range 10_000 {
-		if h.preferred(now.Add(time.Duration(ms) * time.Millisecond)) {
-			probes++
+	expect := func(what string, want standing) {
+		t.Helper()
+		if got := h.standing(); got != want {
+			t.Errorf("%s: got standing %d, want %d", what, got, want)
 		}
 	}
-	if probes != 4 { // at 2, 4, 6 and 8 seconds
-		t.Errorf("got %d probes in 10s with a backoff of 2s, want 4", probes)
+	expect("the zero value", up)
+	h.answered(now.Add(time.Second))
+	if h.missed(now) {
+		t.Error("a server that answered since is doubted")
 	}
-	if !h.answered(now.Add(10*time.Second)) || !h.preferred(now.Add(10*time.Second)) {
+	expect("a slow name", up)
+	if !h.missed(now.Add(2 * time.Second)) {
+		t.Error("silence is not noticed")
+	}
+	expect("silence", silent)
+	if h.answered(now.Add(3 * time.Second)) {
+		t.Error("a server that was silent only came back")
+	}
+	expect("an answer", up)
+	h.missed(now.Add(4 * time.Second))
+	if wait, first := h.unanswered(now.Add(4*time.Second), now.Add(6*time.Second)); wait != backoffFirst || !first {
+		t.Errorf("a probe after silence: got %v, %v", wait, first)
+	}
+	expect("silence and a probe", dead)
+	h.answered(now.Add(7 * time.Second))
+	h.failed(now.Add(8*time.Second), now.Add(9*time.Second))
+	expect("a failure", down)
+	if h.missed(now.Add(9 * time.Second)) {
+		t.Error("a server that is down is probed twice")
+	}
+	for i, want := range []time.Duration{2, 4, 8} {
+		started := now.Add(time.Duration(10+20*i) * time.Second)
+		if wait, first := h.unanswered(started, started.Add(2*time.Second)); wait != want*time.Second || first {
+			t.Errorf("probe %d: got %v, %v, want %v", i+1, wait, first, want*time.Second)
+		}
+		expect("probes", dead)
+	}
+	if !h.answered(now.Add(time.Hour)) {
 		t.Error("an answer does not bring the server back")
 	}
-	if h.answered(now.Add(11 * time.Second)) {
-		t.Error("a server that is up came back")
-	}
+	expect("an answer to a probe", up)
 }

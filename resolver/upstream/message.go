@@ -66,6 +66,8 @@ func (q query) clone() query {
 
 func (q query) setID(id uint16)  { binary.BigEndian.PutUint16(q.msg, id) }
 func (q query) question() []byte { return q.msg[headerLen:q.end] }
+func (q query) name() []byte     { return q.msg[headerLen : q.end-4] }
+func (q query) qtype() uint16    { return binary.BigEndian.Uint16(q.msg[q.end-4:]) }
 
 // withoutOPT cuts the OPT record off; q must not be used any more.
 func (q query) withoutOPT() query {

@@ -126,7 +126,7 @@ func (p *Ports) Ask(a *Asked, msg []byte, now time.Time) bool {
 		return false
 	}
 	q, err := parseQuery(append(a.buffer[:0], msg...))
-	if err != nil {
+	if err != nil || p.forwarder.zones.of(q) != nil || !p.alone && p.forwarder.roster.leaves() {
 		return false
 	}
 	from := p.portTo(s, now)
@@ -147,8 +147,7 @@ func (p *Ports) Ask(a *Asked, msg []byte, now time.Time) bool {
 }
 
 // choose gives the server to ask, nil where Exchange is to choose: when none is
-// up, when one that was down is to be tried, and for servers that are encrypted or
-// without EDNS.
+// up, and for servers that are encrypted or without EDNS.
 func (p *Ports) choose(now time.Time) *server {
 	if now.Sub(p.chosen) < chooseEvery {
 		return p.server
@@ -158,15 +157,13 @@ func (p *Ports) choose(now time.Time) *server {
 	if p.forwarder.closing.Err() != nil {
 		return nil
 	}
-	servers := p.forwarder.roster.latest(now)
+	roster := p.forwarder.roster
+	p.forwarder.findLoops(roster, now)
+	servers := roster.arrange(roster.usable(roster.latest(now)))
 	p.alone = len(servers) == 1
-	for _, s := range servers {
-		up, due := s.health.state(now)
-		if up && s.encrypted == nil && !s.withoutEDNS(now) {
+	if len(servers) > 0 {
+		if s := servers[0]; s.health.standing() <= silent && s.encrypted == nil && !s.withoutEDNS(now) {
 			p.server = s
-		}
-		if up || due {
-			break
 		}
 	}
 	if p.server != was {
@@ -319,7 +316,7 @@ func (p *Ports) Flush() {
 func (p *Ports) Unsent(done func(a *Asked)) {
 	for len(p.unsent) > 0 {
 		a := p.unsent[len(p.unsent)-1]
-		p.Cancel(a)
+		p.Drop(a)
 		done(a)
 	}
 }
@@ -385,6 +382,8 @@ func (p *Ports) match(from *port, h *mmsg.Header, msg []byte) *Asked {
 		return nil
 	case a == &p.late:
 		p.observe(p.Patience()) // or more
+		from.server.tookLonger(p.Patience())
+		from.server.answered(time.Now())
 		return nil
 	case a == &p.answered: // on the way twice
 		return nil
@@ -410,6 +409,7 @@ func (p *Ports) handBack(a *Asked, msg []byte, now time.Time, done func(a *Asked
 	c := &a.port.server.counters
 	rcode := rcodeOf(msg)
 	p.observe(max(now.Sub(a.started), 0))
+	a.port.server.took(now.Sub(a.started))
 	if isTruncated(msg) || rcode == rcodeFormErr || questions(msg) == 0 || declines(msg) && !p.alone {
 		c.abandoned.Add(1)
 		done(a, nil)
@@ -423,8 +423,17 @@ func (p *Ports) handBack(a *Asked, msg []byte, now time.Time, done func(a *Asked
 	done(a, msg)
 }
 
-// Cancel forgets a query. A reply that comes late is no sign of guessing.
-func (p *Ports) Cancel(a *Asked) { p.cancel(a, &p.late) }
+// Cancel forgets a query that was waited for as long as Patience says. A reply that
+// comes late is no sign of guessing. Where the server has not answered anything since
+// the query was sent, others are asked first until it does.
+func (p *Ports) Cancel(a *Asked) {
+	s := a.port.server
+	p.cancel(a, &p.late)
+	if s.health.missed(a.started) {
+		p.chosen = time.Time{}
+		p.forwarder.revive(s)
+	}
+}
 
 // Drop is Cancel for a query that was not waited for as long as Patience says: when
 // its reply comes tells nothing of what to wait for.

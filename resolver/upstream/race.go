@@ -14,6 +14,7 @@ type race struct {
 	f        *Forwarder
 	query    query
 	plan     []*server // still to be asked, in this order
+	explore  bool      // the second is asked at once
 	patience time.Duration
 
 	running []*attempt
@@ -36,12 +37,12 @@ type attempt struct {
 }
 
 // race returns the first reply that does not decline, else the best that does.
-func (f *Forwarder) race(outer context.Context, q query, servers []*server) (Reply, error) {
+func (f *Forwarder) race(outer context.Context, q query, servers []*server, explore bool) (Reply, error) {
 	ctx, cancel := context.WithTimeout(outer, 2*f.timeout)
 	defer cancel()
 	defer context.AfterFunc(f.closing, cancel)()
 
-	r := &race{f: f, query: q, plan: servers, patience: min(f.timeout, hedgeAfter)}
+	r := &race{f: f, query: q, plan: servers, explore: explore, patience: min(f.timeout, hedgeAfter)}
 	if len(servers) == 1 { // a lost packet: one retransmission
 		r.plan = []*server{servers[0], servers[0]}
 		r.patience = f.timeout / 2
@@ -58,6 +59,9 @@ func (r *race) run(ctx, outer context.Context) (Reply, error) {
 		return Reply{}, r.unasked(outer)
 	}
 	r.launch(ctx)
+	if r.explore {
+		r.hedge(ctx)
+	}
 	timer := time.NewTimer(r.patience)
 	defer timer.Stop()
 	for {
@@ -145,13 +149,14 @@ func (r *race) finish(a *attempt) (Reply, bool) {
 			// The end of the exchange cut it short.
 			a.err = failuref(causeCancelled, "given up, the exchange took too long")
 		}
-		a.server.failed(a.started, a.ended, a.err)
+		r.f.failed(a.server, a.started, a.ended, a.err)
 		r.failed = append(r.failed, Attempt{Server: a.server.name, Transport: a.transport, Took: took, Err: a.err})
 		return Reply{}, false
 	}
 	a.server.answered(a.ended)
 	a.server.counters.replies.Add(1)
 	a.server.counters.observe(took)
+	a.server.took(took)
 	reply := Reply{Msg: a.msg, Server: a.server.name, Transport: a.transport, RTT: took}
 	if !declines(a.msg) {
 		return reply, true
@@ -220,8 +225,15 @@ func (r *race) settle() {
 		if now.Sub(a.started) >= r.patience {
 			why = failuref(causeTimeout, "no answer")
 		}
-		a.server.failed(a.started, now, why)
+		a.server.tookLonger(now.Sub(a.started))
+		r.f.failed(a.server, a.started, now, why)
 	}
+}
+
+// failed notes the end of an attempt, and has the server probed if it is down now.
+func (f *Forwarder) failed(s *server, started, now time.Time, why *failure) {
+	s.failed(started, now, why)
+	f.revive(s)
 }
 
 func (r *race) remove(a *attempt) {

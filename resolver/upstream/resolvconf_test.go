@@ -124,7 +124,7 @@ func TestSystemWarnsOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	core, logs := observer.New(zapcore.WarnLevel)
 	self := netip.MustParseAddrPort("192.0.2.1:53")
-	s := newSystem(Options{ResolvConf: path, Logger: zap.New(core), Own: func() []netip.AddrPort { return []netip.AddrPort{self} }})
+	s := newSystem(Options{ResolvConf: path, Logger: zap.New(core), Own: func() []netip.AddrPort { return []netip.AddrPort{self} }}, nil)
 	now := time.Unix(1000, 0)
 	look := func(want int) {
 		t.Helper()
@@ -151,7 +151,7 @@ func TestSystemLooksOnceASecond(t *testing.T) {
 	s := newSystem(Options{ResolvConf: filepath.Join(t.TempDir(), "none"), Logger: zap.NewNop(), Own: func() []netip.AddrPort {
 		looks++
 		return nil
-	}})
+	}}, nil)
 	now := time.Unix(1000, 0)
 	for ms := range 3000 {
 		s.servers(now.Add(time.Duration(ms) * time.Millisecond))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,37 +14,79 @@ const (
 	dnsPort       = 53
 )
 
-// roster keeps the servers in configured order.
+// roster keeps the servers of a zone, or of all that is in none, in configured
+// order.
 type roster struct {
+	zone       []byte    // lower-case wire form; nil: all that is in no zone
 	configured []*server // nil stands for the servers of the system
 	system     *system   // nil where "system" is not configured
+	strategy   Strategy
+
+	favourite atomic.Pointer[server] // whom Fastest asks first; nil: nobody yet
+	queries   atomic.Uint32          // of Fastest
+	exploring atomic.Bool            // a query was left to Exchange, to ask two servers
+	turn      atomic.Uint32          // of the servers that are explored
+
+	looked  atomic.Int64              // Unix nanoseconds of the last look for loops
+	looping atomic.Pointer[[]*server] // those that lead back to us
+	mu      sync.Mutex
+	loops   map[*server]*loopState // guarded by mu
 }
 
-func newRoster(o Options, e *encryption) (*roster, error) {
-	r := &roster{}
-	for _, text := range o.Servers {
+// rosterBuilder makes rosters that share the servers they have in common.
+type rosterBuilder struct {
+	options    Options
+	encryption *encryption
+	servers    map[string]*server // by name
+	system     *system            // nil: not needed yet
+}
+
+func newRosterBuilder(o Options, e *encryption) *rosterBuilder {
+	return &rosterBuilder{options: o, encryption: e, servers: map[string]*server{}}
+}
+
+func (b *rosterBuilder) roster(servers []string) (*roster, error) {
+	r := &roster{strategy: b.options.Strategy}
+	for _, text := range servers {
 		if text == systemKeyword {
 			if r.system == nil {
-				r.system = newSystem(o)
+				if b.system == nil {
+					b.system = newSystem(b.options, b.servers)
+				}
+				r.system = b.system
 				r.configured = append(r.configured, nil)
 			}
 			continue
 		}
-		if isEncrypted(text) {
-			s, err := newEncryptedServer(text, e)
-			if err != nil {
-				return nil, err
-			}
-			r.configured = append(r.configured, s)
-			continue
+		s, err := b.server(text)
+		if err != nil {
+			return nil, err
 		}
+		r.configured = append(r.configured, s)
+	}
+	return r, nil
+}
+
+func (b *rosterBuilder) server(text string) (s *server, err error) {
+	if isEncrypted(text) {
+		if s = b.servers[text]; s != nil {
+			return s, nil
+		}
+		if s, err = newEncryptedServer(text, b.encryption); err != nil {
+			return nil, err
+		}
+	} else {
 		addr, err := parseServer(text)
 		if err != nil {
 			return nil, err
 		}
-		r.configured = append(r.configured, newServer(addr, o.Logger))
+		if s = b.servers[addr.String()]; s != nil {
+			return s, nil
+		}
+		s = newServer(addr, b.options.Logger)
 	}
-	return r, nil
+	b.servers[s.name.String()] = s
+	return s, nil
 }
 
 // parseServer reads "IP" or "IP:port".
@@ -79,7 +123,7 @@ func checkServer(to netip.AddrPort) error {
 func (r *roster) current(now time.Time) ([]*server, string) {
 	servers := make([]*server, 0, len(r.configured))
 	add := func(s *server) {
-		if !slices.ContainsFunc(servers, func(t *server) bool { return t.name == s.name }) {
+		if !slices.ContainsFunc(servers, s.same) {
 			servers = append(servers, s)
 		}
 	}
@@ -113,20 +157,15 @@ func (r *roster) latest(now time.Time) []*server {
 }
 
 // inOrder returns all servers in the order in which to ask them: those that
-// answer before those that lately did not.
-func (r *roster) inOrder(now time.Time) ([]*server, string) {
-	servers, why := r.current(now)
-	if len(servers) < 2 {
-		return servers, why
-	}
-	ordered := make([]*server, 0, len(servers))
-	var down []*server
-	for _, s := range servers {
-		if s.health.preferred(now) {
-			ordered = append(ordered, s)
-		} else {
-			down = append(down, s)
+// answer before those that lately did not. explore says that the second is to be
+// asked as well at once.
+func (r *roster) inOrder(now time.Time) (servers []*server, explore bool, why string) {
+	servers, why = r.current(now)
+	if n := len(servers); n > 0 {
+		if servers = r.usable(servers); len(servers) == 0 {
+			return nil, false, fmt.Sprintf("all %d lead back to this resolver (a forwarding loop)", n)
 		}
 	}
-	return append(ordered, down...), why
+	servers = r.arrange(servers)
+	return servers, r.explores() && r.explore(servers), why
 }

@@ -20,12 +20,18 @@ type server struct {
 	log       *zap.Logger
 	health    health
 	counters  counters
-	plain     atomic.Int64 // Unix nanoseconds until which it is asked without EDNS
+	plain     atomic.Int64  // Unix nanoseconds until which it is asked without EDNS
+	rtt       atomic.Int64  // nanoseconds, smoothed; 0: not measured
+	failure   atomic.Uint32 // cause of the last one that counted
+	probing   probing
 }
 
 func newServer(addr netip.AddrPort, log *zap.Logger) *server {
-	return &server{name: addr, addr: addr, log: log.With(zap.Stringer("server", addr))}
+	return &server{name: addr, addr: addr, log: log.With(zap.Stringer("server", addr)), probing: newProbing()}
 }
+
+// same tells whether two servers are one.
+func (s *server) same(other *server) bool { return s.name == other.name }
 
 // answered notes any checked reply.
 func (s *server) answered(now time.Time) {
@@ -40,9 +46,22 @@ func (s *server) failed(started, now time.Time, err *failure) {
 	if err.cause == causeCancelled || err.cause == causeLocal {
 		return
 	}
-	if backoff, first := s.health.failed(started, now); first {
-		s.log.Warn("upstream server does not answer; the others are asked first",
-			zap.Duration("for", backoff), zap.String("reason", err.text))
+	_, first := s.health.failed(started, now)
+	s.noted(first, err)
+}
+
+// unanswered notes that a probe begun at started brought nothing, and returns the
+// pause until the next.
+func (s *server) unanswered(started, now time.Time, err *failure) time.Duration {
+	backoff, first := s.health.unanswered(started, now)
+	s.noted(first, err)
+	return backoff
+}
+
+func (s *server) noted(first bool, err *failure) {
+	s.failure.Store(uint32(err.cause))
+	if first {
+		s.log.Warn("upstream server does not answer; it is asked last, and probed until it does", zap.String("reason", err.text))
 	}
 }
 
@@ -56,22 +75,25 @@ func (s *server) rememberWithoutEDNS(now time.Time) {
 func (s *server) stats() ServerStats {
 	c := &s.counters
 	stats := ServerStats{
-		Server:     s.name,
-		Healthy:    s.health.up(),
-		Exchanges:  c.exchanges.Load(),
-		Replies:    c.replies.Load(),
-		Declined:   c.declined.Load(),
-		Timeouts:   c.timeouts.Load(),
-		Refused:    c.refused.Load(),
-		Network:    c.network.Load(),
-		Local:      c.local.Load(),
-		Abandoned:  c.abandoned.Load(),
-		Mismatched: c.mismatched.Load(),
-		Malformed:  c.malformed.Load(),
-		Truncated:  c.truncated.Load(),
-		Suspected:  c.suspected.Load(),
-		OverTCP:    c.overTCP.Load(),
-		RTT:        c.histogram(),
+		Server:      s.name,
+		Healthy:     s.health.up(),
+		SmoothedRTT: s.smoothed(),
+		Probes:      c.probes.Load(),
+		Loops:       c.loops.Load(),
+		Exchanges:   c.exchanges.Load(),
+		Replies:     c.replies.Load(),
+		Declined:    c.declined.Load(),
+		Timeouts:    c.timeouts.Load(),
+		Refused:     c.refused.Load(),
+		Network:     c.network.Load(),
+		Local:       c.local.Load(),
+		Abandoned:   c.abandoned.Load(),
+		Mismatched:  c.mismatched.Load(),
+		Malformed:   c.malformed.Load(),
+		Truncated:   c.truncated.Load(),
+		Suspected:   c.suspected.Load(),
+		OverTCP:     c.overTCP.Load(),
+		RTT:         c.histogram(),
 	}
 	if s.encrypted != nil {
 		connections := s.encrypted.stats()

@@ -46,6 +46,12 @@ type ServerStats struct {
 	Truncated  uint64 // replies over UDP with TC set
 	Suspected  uint64 // exchanges taken to TCP because of repeated mismatches
 	OverTCP    uint64 // queries sent over TCP
+	Probes     uint64 // queries of our own to learn whether it is there, not in Exchanges
+
+	Loops   uint64 // names that came back to us from it
+	Looping bool   // it leads back to us, and is not asked
+
+	SmoothedRTT time.Duration // how long replies took of late; 0: there was none
 
 	RTT RTTHistogram
 
@@ -75,7 +81,7 @@ type counters struct {
 	exchanges, replies, declined                 atomic.Uint64
 	timeouts, refused, network, local, abandoned atomic.Uint64
 	mismatched, malformed                        atomic.Uint64
-	truncated, suspected, overTCP                atomic.Uint64
+	truncated, suspected, overTCP, probes, loops atomic.Uint64
 	rttSum                                       atomic.Int64
 	rtt                                          [rttBuckets + 1]atomic.Uint64 // not cumulative; the last one is unbounded
 }

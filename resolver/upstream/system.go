@@ -19,8 +19,9 @@ const recheck = time.Second
 // drives it: whoever asks for the servers first after recheck looks, while
 // others go on with what is known.
 type system struct {
-	own func() []netip.AddrPort
-	log *zap.Logger
+	own        func() []netip.AddrPort
+	log        *zap.Logger
+	configured map[string]*server // those that are configured too; not changed once there are servers to ask for
 
 	known atomic.Pointer[systemServers] // nil before the first look
 	next  atomic.Int64                  // Unix nanoseconds before which nobody looks
@@ -36,8 +37,8 @@ type systemServers struct {
 	why     string // there are none
 }
 
-func newSystem(o Options) *system {
-	s := &system{own: o.Own, log: o.Logger, file: resolvConf{path: o.ResolvConf}}
+func newSystem(o Options, configured map[string]*server) *system {
+	s := &system{own: o.Own, log: o.Logger, configured: configured, file: resolvConf{path: o.ResolvConf}}
 	if s.file.path == "" {
 		s.file.path = "/etc/resolv.conf"
 	}
@@ -95,9 +96,12 @@ func (s *system) use(addrs []netip.AddrPort) {
 	next := &systemServers{}
 	for _, addr := range addrs {
 		i := slices.IndexFunc(known, func(s *server) bool { return s.addr == addr })
-		if i >= 0 {
+		switch same := s.configured[addr.String()]; {
+		case same != nil:
+			next.servers = append(next.servers, same)
+		case i >= 0:
 			next.servers = append(next.servers, known[i])
-		} else {
+		default:
 			next.servers = append(next.servers, newServer(addr, s.log))
 		}
 	}

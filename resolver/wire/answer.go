@@ -108,9 +108,15 @@ func AppendAAAA(dst []byte, ttl uint32, addr netip.Addr) []byte {
 // for ttl seconds (RFC 2308 section 3). The zone that it describes does not
 // exist, so it names no server and no mailbox. It belongs into the authority
 // section.
-func AppendSOA(dst []byte, ttl uint32) []byte {
+func AppendSOA(dst []byte, ttl uint32) []byte { return AppendSOAAbove(dst, 0, ttl) }
+
+// AppendSOAAbove is AppendSOA for a zone whose name begins at that octet of the
+// question's name.
+func AppendSOAAbove(dst []byte, at int, ttl uint32) []byte {
 	const serial, refresh, retry, expire = 1, 3600, 600, 86400
+	owner := len(dst)
 	dst = appendRRHeader(dst, TypeSOA, ClassIN, ttl, 2+5*4)
+	binary.BigEndian.PutUint16(dst[owner:], uint16(ownerPointer+at))
 	dst = append(dst, 0, 0) // MNAME and RNAME: the root
 	for _, v := range [...]uint32{serial, refresh, retry, expire, ttl} {
 		dst = binary.BigEndian.AppendUint32(dst, v)
