@@ -396,3 +396,32 @@ func TestProxiedHTTPS(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 }
+
+// A cookie is for the client that a balancer names, and proves no other (CVE-2026-54478).
+func TestTrapCookieThroughPROXY(t *testing.T) {
+	t.Parallel()
+	k := balancedRig(t)
+	c := dialUDP(t, k)
+	ask := func(source, cookie string) string {
+		query := withOption(t, "bad.example.", &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie})
+		_, all := options(t, c, append(proxyHeader(0x21, kindUDP4, source, "192.0.2.53:53"), query...))
+		return all[len(all)-1].(*dns.EDNS0_COOKIE).Cookie
+	}
+	given := ask("198.51.100.7:1", "0102030405060708")
+	if again := ask("198.51.100.7:2", given); again != given {
+		t.Errorf("the client's own cookie is not believed: %s", again)
+	}
+	if other := ask("198.51.100.8:1", given); other == given {
+		t.Error("a cookie of another client is believed")
+	}
+	if n := k.Stats().BadCookies; n != 1 {
+		t.Errorf("%d bad cookies, expected 1", n)
+	}
+	var proven []bool
+	for _, r := range k.hits(t) {
+		proven = append(proven, r.Sinkhole.SourceProven)
+	}
+	if len(proven) != 3 || proven[0] || !proven[1] || proven[2] {
+		t.Errorf("proven sources %v, expected that of the second hit alone", proven)
+	}
+}

@@ -230,3 +230,41 @@ func TestShutdownAnswersAllThatWaits(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// Of what upstreams hold back, one client has no more than its part: it must not all go out
+// to one address, which may be forged, at once (DNSBomb, CVE-2024-33655). Others go on.
+func TestTrapWaitingOfOneClientIsBounded(t *testing.T) {
+	t.Parallel()
+	names := make([]string, 200)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d.example.", i)
+	}
+	z, release := heldZone(t, append(names, "other.example.")...)
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, idle: true})
+	w := k.listener.udp[0].prompt.waiters
+	w.places = 400
+	part := w.ofClient()
+	k.listener.Serve()
+	c := dialUDP(t, k)
+	for i := range part + 50 {
+		send(t, c, queryOf(t, names[i%len(names)], dns.TypeA))
+	}
+	eventually(t, "the rest is refused", func() bool { return k.Stats().Shed == 50 })
+	d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	other, err := d.Dial("udp", k.listener.Addr().String())
+	check(t, err)
+	defer other.Close()
+	check(t, other.SetDeadline(time.Now().Add(patience)))
+	send(t, other, queryOf(t, "other.example.", dns.TypeA))
+	eventually(t, "another client waits", func() bool { return k.Stats().Waiting == int64(part)+1 })
+	release()
+	if reply := receive(t, other); wire.Flags(reply)&wire.RCodeMask != 0 {
+		t.Errorf("%x", reply)
+	}
+	eventually(t, "nobody waits", func() bool { return k.Stats().Waiting == 0 })
+	send(t, c, queryOf(t, "n0.example.", dns.TypeA))
+	k.stop()
+	if n := len(w.clients); n != 0 {
+		t.Errorf("%d clients are still counted", n)
+	}
+}
