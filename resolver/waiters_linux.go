@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -39,8 +40,8 @@ type waiters struct {
 	resolver  *Resolver
 	datagrams *datagrams
 	ports     *upstream.Ports
-	places    int // for queries that wait
-	waiting   int // queries that do
+	places    int                // for queries that wait
+	waiting   int                // queries that do
 	clients   map[netip.Addr]int // and how many of each client
 
 	exchanges      map[string]*outgoing // by cache key
