@@ -71,7 +71,7 @@ func (s *stream) serve() {
 		}
 	}
 	s.pending.Wait()
-	s.flush()
+	_ = s.flush() // the client is told by the end of the connection
 }
 
 // greet reads the PROXY header of a balancer, and makes the handshake of TLS where that

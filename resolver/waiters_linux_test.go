@@ -103,20 +103,31 @@ func TestWaitersShedTheOldest(t *testing.T) {
 	const others = maxMisses / 2
 	k.misses.Add(others) // with the library: they take no places of a reader's clients
 	c := dialUDP(t, k)
+	second := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	late, err := second.Dial("udp", k.listener.Addr().String())
+	check(t, err)
+	defer late.Close()
+	check(t, late.SetDeadline(time.Now().Add(patience)))
 	for i, name := range names {
 		query := queryOf(t, name, dns.TypeA)
 		wire.SetID(query, uint16(i))
-		if i == places {
-			eventually(t, "all before wait", func() bool { return k.Stats().Waiting == others+places })
+		if i < places {
+			send(t, c, query)
+			continue
 		}
-		send(t, c, query)
+		eventually(t, "all before wait", func() bool { return k.Stats().Waiting == others+places })
+		send(t, late, query)
 	}
 	if reply := receive(t, c); wire.ID(reply) != 0 || wire.Flags(reply)&wire.RCodeMask != wire.RCodeServFail {
 		t.Errorf("%x, expected SERVFAIL to the first query", reply)
 	}
 	release()
-	for range places {
-		if reply := receive(t, c); wire.ID(reply) == 0 || wire.Flags(reply)&wire.RCodeMask != 0 {
+	for i := range places {
+		from := c
+		if i == 0 {
+			from = late.(*net.UDPConn)
+		}
+		if reply := receive(t, from); wire.ID(reply) == 0 || wire.Flags(reply)&wire.RCodeMask != 0 {
 			t.Errorf("%x, expected an answer to the other queries", reply)
 		}
 	}
