@@ -99,7 +99,9 @@ func TestWaitersShedTheOldest(t *testing.T) {
 		names[i] = fmt.Sprintf("n%d.example.", i)
 	}
 	z, release := heldZone(t, names...)
-	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places, fairWait: 1})
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, idle: true, fairWait: 1})
+	k.listener.udp[0].prompt.waiters.places = places
+	k.listener.Serve()
 	const others = maxMisses / 2
 	k.misses.Add(others) // with the library: they take no places of a reader's clients
 	c := dialUDP(t, k)
