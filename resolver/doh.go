@@ -181,12 +181,21 @@ func queryOfBody(r *http.Request) ([]byte, error) {
 	if kind, _, err := mime.ParseMediaType(found); err != nil || kind != dohMediaType {
 		return nil, &misuse{http.StatusUnsupportedMediaType, fmt.Sprintf("found content type %.60q, expected %s", found, dohMediaType)}
 	}
+	tooLarge := &misuse{http.StatusRequestEntityTooLarge, fmt.Sprintf("found more octets than a DNS message has, which are %d at most", wire.MaxMessage)}
 	if r.ContentLength > wire.MaxMessage {
-		return nil, &misuse{http.StatusRequestEntityTooLarge, fmt.Sprintf("found %d octets, expected a DNS message, which has at most %d", r.ContentLength, wire.MaxMessage)}
+		return nil, tooLarge
 	}
 	msg, err := io.ReadAll(io.LimitReader(r.Body, maxQuery))
 	if err != nil {
 		return nil, err
+	}
+	if r.ContentLength < 0 { // only reading on tells
+		switch more, err := io.CopyN(io.Discard, r.Body, wire.MaxMessage+1-maxQuery); {
+		case err == nil && more > wire.MaxMessage-maxQuery:
+			return nil, tooLarge
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, err
+		}
 	}
 	return msg, nil
 }
