@@ -194,11 +194,41 @@ func lower(name []byte) {
 	}
 }
 
-// restore gives an accepted reply the query's name as it was before withCase.
+// restore gives an accepted reply the query's name as it was before withCase, in the
+// question and where owners of records repeat it.
 func (q query) restore(msg []byte) {
-	if q.cased && questions(msg) == 1 {
-		lower(msg[headerLen : q.end-4])
+	if !q.cased || questions(msg) != 1 {
+		return
 	}
+	lower(msg[headerLen : q.end-4])
+	if isTruncated(msg) {
+		return
+	}
+	records := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) + int(binary.BigEndian.Uint16(msg[10:]))
+	for at := q.end; records > 0; records-- {
+		labels, ok := skipLabels(msg, at)
+		next, whole := skipName(msg, at)
+		if !ok || !whole || next+10 > len(msg) {
+			return
+		}
+		if q.repeats(msg[at:labels]) {
+			lower(msg[at:labels])
+		}
+		at = next + 10 + int(binary.BigEndian.Uint16(msg[next+8:]))
+	}
+}
+
+// repeats tells whether labels are some of the query's name, to the letter.
+func (q query) repeats(labels []byte) bool {
+	if len(labels) == 0 { // a pointer, as nearly always
+		return false
+	}
+	for name := q.name(); name[0] != 0; name = name[1+int(name[0]):] {
+		if bytes.HasPrefix(name, labels) {
+			return true
+		}
+	}
+	return false
 }
 
 // equalBut tells whether a reply has the query's question but for the case of letters.

@@ -61,13 +61,13 @@ remote-control:
 			})
 			server := "127.0.0.1:" + port
 			eventually(t, program+" answers", func() bool {
-				_, err := newForwarder(t, 1e9, server).Exchange(t.Context(), newQuery(t, "www.example.com."))
-				return err == nil
+				reply, err := newForwarder(t, 1e9, server).Exchange(t.Context(), newQuery(t, "www.example.com."))
+				return err == nil && reply.Msg[3]&0xf == 0
 			})
 			f := introducing(t, func(s upstream.ServerStats) bool { return s.KeepsCase && (s.Cookies || !givesCookies[program]) }, server)
 			for range 100 {
 				if got, reply := exchange(t, f, "www.example.com."); got != truth || reply.Transport != "udp" {
-					t.Fatalf("got %q over %s", got, reply.Transport)
+					t.Fatalf("got %q over %s: %x, %+v", got, reply.Transport, reply.Msg, f.Stats()[0])
 				}
 			}
 			r := newReader(t, f)

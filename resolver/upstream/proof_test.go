@@ -330,3 +330,25 @@ func TestCaseNeverKept(t *testing.T) {
 		t.Errorf("%d queries of clients in random case", mixed.Load())
 	}
 }
+
+// Owners that a server spells out, as it was asked for them, come back as we know them.
+func TestCaseOfOwners(t *testing.T) {
+	t.Parallel()
+	p := startPeer(t, "127.0.0.1", func(query []byte, send func([]byte), _ netip.AddrPort) {
+		m := reply(query)
+		name := m.Question[0].Name
+		zone := name[strings.Index(name, ".")+1:]
+		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.ParseIP(truth)}}
+		m.Ns = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 60}, Ns: "NS.Other.Example."}}
+		m.Compress = false
+		send(pack(m))
+	}, nil)
+	f := introducing(t, knowsCase, p.String())
+	for range 10 {
+		_, got := exchange(t, f, "www.a-long-name.with-many-letters.example.com.")
+		var m dns.Msg
+		if err := m.Unpack(got.Msg); err != nil || m.Answer[0].Header().Name != "www.a-long-name.with-many-letters.example.com." || m.Ns[0].Header().Name != "a-long-name.with-many-letters.example.com." || m.Ns[0].(*dns.NS).Ns != "NS.Other.Example." {
+			t.Fatalf("%v: %v", err, &m)
+		}
+	}
+}
