@@ -46,7 +46,7 @@ func (u testUpstream) answer(w dns.ResponseWriter, m *dns.Msg) {
 		}
 		r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: addr}}
 	}
-	if strings.HasSuffix(q.Name, ".fail.example.") {
+	if strings.HasSuffix(strings.ToLower(q.Name), ".fail.example.") {
 		r.Rcode, r.Answer = dns.RcodeServerFailure, nil
 	}
 	_ = w.WriteMsg(r)
