@@ -119,3 +119,21 @@ func TestCookieWithoutQuestion(t *testing.T) {
 		rejects(t, c, append(header(4711, wire.RD, 0, 0, 0, 1), wire.AppendOPT(nil, 1232, false, 0, nil)...), wire.RCodeFormErr)
 	})
 }
+
+// A cookie of no length that there is makes the query malformed (RFC 7873 section 5.2.2).
+func TestMalformedCookie(t *testing.T) {
+	t.Parallel()
+	k := trapRig(t)
+	eachTransport(t, k, func(t *testing.T, c net.Conn) {
+		for _, n := range []int{0, 1, 7, 9, 15, 41} {
+			query := withOption(t, "bad.example.", &dns.EDNS0_LOCAL{Code: wire.OptionCookie, Data: make([]byte, n)})
+			send(t, c, query)
+			if reply := receive(t, c); wire.Flags(reply)&wire.RCodeMask != wire.RCodeFormErr {
+				t.Errorf("%d octets: %x, expected FORMERR", n, reply)
+			}
+		}
+	})
+	if n := len(k.hits(t)); n != 0 {
+		t.Errorf("%d hits of malformed queries", n)
+	}
+}

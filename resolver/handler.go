@@ -65,7 +65,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	q := &job.request
 	q.client, q.server = endpoints(w)
 	if p, ok := w.RemoteAddr().(*peer); ok {
-		q.received, q.balancer, q.proxy = p.received, p.balancer, p.proxy
+		q.received, q.balancer, q.proxy, q.limited = p.received, p.balancer, p.proxy, p.limited
 	}
 
 	var answer []byte

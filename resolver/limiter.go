@@ -13,8 +13,8 @@ const (
 	// each place: 4 MiB.
 	limiterSets = 1 << 16
 	limiterWays = 4
-	// slip is which of the answers over a limit is sent all the same, cut down to TC: every
-	// second. A client that is no forged one then asks over TCP.
+	// Of so many answers over a limit one is sent all the same, cut down to TC. A client
+	// that is no forged one then asks over TCP.
 	slip = 2
 )
 

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -49,27 +50,32 @@ func limitsOf(s *Settings, before *limits) *limits {
 	return l
 }
 
-// overLimit tells whether a client has asked more than it may. Forwarders ask for many,
-// and have no limit.
-func (r *Resolver) overLimit(client netip.Addr, now time.Time) bool {
+// overLimit tells whether a client has asked more than it may: what proves its source has
+// a limit of its own, so that nobody is shut out by what others forge in his name.
+// Forwarders ask for many, and have none.
+func (r *Resolver) overLimit(client netip.Addr, proven bool, now time.Time) bool {
 	s := r.settings.Load()
 	l := s.limits.queries
 	if l == nil || s.believes(client) {
 		return false
 	}
-	return !l.take(l.client(client, s.limits.rate.Bits4, s.limits.rate.Bits6), now)
+	key := l.client(client, s.limits.rate.Bits4, s.limits.rate.Bits6)
+	if proven {
+		key = ^key
+	}
+	return !l.take(key, now)
 }
 
 // limited answers a query over the client's limit, and records what policy found all the
-// same: over UDP every second one with TC, so that a client whose address is not forged
-// comes back over TCP, and the others not at all; elsewhere REFUSED.
+// same: over UDP one in two with TC, so that a client whose address is not forged comes
+// back over TCP, and the others not at all; elsewhere REFUSED.
 func (r *Resolver) limited(q *request, p *blocklist.Policy, v *blocklist.Verdict, dst []byte) []byte {
-	n := r.count.limited.Add(1)
+	r.count.limited.Add(1)
 	var answer []byte
 	switch {
 	case q.transport != hits.UDP:
 		answer = r.fail(q, dst, wire.RCodeRefused, wire.EDE{Code: dns.ExtendedErrorCodeProhibited})
-	case n%slip == 0:
+	case slips():
 		answer = r.truncated(q, q.AppendResponse(dst, 0, 0), 0)
 	}
 	if enforced(q, v) {
@@ -81,23 +87,31 @@ func (r *Resolver) limited(q *request, p *blocklist.Policy, v *blocklist.Verdict
 }
 
 // restrain bounds alike answers to what may be forged addresses, so that nobody can be
-// flooded by our answers to what others ask in his name: of those over the limit every
-// second goes out with TC, the others not at all.
+// flooded by our answers to what others ask in his name: of those over the limit one in
+// two goes out with TC, the others not at all.
 func (r *Resolver) restrain(q *request, msg []byte, rcode uint16) []byte {
 	l := r.settings.Load().limits.responses
-	if l == nil || q.transport != hits.UDP || q.cookie.proven || l.take(l.response(q, rcode), q.received) {
+	if l == nil || q.transport != hits.UDP || q.cookie.proven || l.take(l.response(q, msg, rcode), q.received) {
 		return msg
 	}
-	q.withheld = r.count.restrained.Add(1)%slip != 0
+	r.count.restrained.Add(1)
+	q.withheld = !slips()
 	return r.truncated(q, msg, rcode)
 }
 
+// slips tells, by chance, of one answer in slip. Counting would have whoever asks in step
+// always get the same.
+func slips() bool { return rand.N(slip) == 0 }
+
 // response is the key of an answer: whom it goes to, and what it says. What does not exist
-// counts by the name above it: random names are one flood.
-func (l *limiter) response(q *request, rcode uint16) uint64 {
+// counts by the zone that says so: random names are one flood.
+func (l *limiter) response(q *request, msg []byte, rcode uint16) uint64 {
 	name := q.QName()
-	if rcode == wire.RCodeNXDomain && len(name) > 1 {
-		name = name[1+name[0]:]
+	if rcode == wire.RCodeNXDomain {
+		var buffer [wire.MaxName]byte
+		if zone := wire.AuthorityOwner(msg, &buffer); zone != nil {
+			name = zone
+		}
 	}
 	var h maphash.Hash
 	h.SetSeed(l.seed)

@@ -68,12 +68,12 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 	}()
 	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, balancer: from.balancer, proxy: from.proxy, seen: seen, atOnce: true}
 	if q == &p.alone && q.Parse(msg) != nil {
-		return p.uncommon(q, msg, room)
+		return p.uncommon(q, msg, from, room)
 	}
-	q.limited = r.overLimit(q.client.Addr(), received)
 	if q.OptionsLen != 0 {
 		r.introduce(q, msg[q.OptionsAt:][:q.OptionsLen])
 	}
+	q.limited = r.overLimit(q.client.Addr(), q.cookie.proven, received)
 	answer = r.respond(q, room)
 	if q.waits {
 		switch p.waiters.take(q, msg) {
@@ -105,11 +105,11 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 
 // uncommon answers a message that is not of the common shape, where nobody has to look
 // into it for that.
-func (p *prompt) uncommon(q *request, msg, room []byte) (answer []byte, handled bool) {
+func (p *prompt) uncommon(q *request, msg []byte, from *peer, room []byte) (answer []byte, handled bool) {
 	r := p.resolver
-	if r.overLimit(q.client.Addr(), q.received) {
-		p.count.limited.Add(1)
-		return nil, true
+	from.limited = r.overLimit(q.client.Addr(), false, q.received)
+	if from.limited {
+		return nil, p.full() // it may be listed all the same
 	}
 	if answer = r.cookieAlone(q, msg, room); answer == nil {
 		return nil, p.full()

@@ -100,6 +100,11 @@ func (q *request) fill(m *dns.Msg) bool {
 		if q.EDNS || opt.Hdr.Name != "." {
 			return false
 		}
+		for _, o := range opt.Option {
+			if c, isCookie := o.(*dns.EDNS0_COOKIE); isCookie && !wellFormedCookie(len(c.Cookie)/2) {
+				return false // RFC 7873 section 5.2.2
+			}
+		}
 		q.EDNS, q.Version, q.DO, q.UDPSize = true, opt.Version(), opt.Do(), opt.UDPSize()
 		q.OptionCodes = codes(opt)
 	}

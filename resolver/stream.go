@@ -182,7 +182,7 @@ func (s *stream) take(msg []byte) bool {
 		return reply != nil && isNotify(msg)
 	}
 	a := s.from
-	a.received, a.atOnce, a.limited = now, true, h.resolver.overLimit(a.client.Addr(), now)
+	a.received, a.atOnce, a.limited = now, true, h.resolver.overLimit(a.client.Addr(), true, now)
 	a.idle = uint16(s.streams.idleWait() / (100 * time.Millisecond))
 	if s.answer(msg, a) {
 		return true

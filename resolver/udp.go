@@ -51,6 +51,7 @@ type peer struct {
 	local    netip.AddrPort
 	balancer netip.AddrPort // the socket's other end, where that named remote and local
 	proxy    hits.Proxy     // how
+	limited  bool           // the client has asked more than it may
 	oob      []byte         // control message that sends the answer from local; nil: the socket's own address
 
 	received time.Time

@@ -20,7 +20,7 @@ func (h *handler) whole(msg []byte, a arrival, room []byte) (answer []byte, ok b
 	if reply, admitted := h.resolver.admits(h.count, a.client, msg); !admitted {
 		return reply, false
 	}
-	a.limited = h.resolver.overLimit(a.client.Addr(), a.received)
+	a.limited = h.resolver.overLimit(a.client.Addr(), true, a.received)
 	answer, _ = h.settle(msg, a, room)
 	return answer, true
 }
@@ -73,7 +73,7 @@ func (h *handler) answer(q *request, msg, room []byte) []byte {
 		h.resolver.introduce(q, msg[q.OptionsAt:][:q.OptionsLen])
 		return h.resolver.respond(q, room)
 	}
-	if answer := h.resolver.cookieAlone(q, msg, room); answer != nil {
+	if answer := h.resolver.cookieAlone(q, msg, room); answer != nil && !q.limited {
 		return answer
 	}
 	q.Query = wire.Query{}
