@@ -209,7 +209,7 @@ func (r *Resolver) unserved(q *request, dst []byte) []byte {
 func (r *Resolver) unresolved(q *request, dst []byte) []byte {
 	const firstMeta, lastMeta = 128, dns.TypeANY - 1
 	switch {
-	case q.Name[0] == upstream.ProbeLabel && r.returned != nil && r.returned(q.QName()):
+	case int(q.Name[0]) == upstream.ProbeLabel && r.returned != nil && r.returned(q.QName()):
 		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{})
 	case !q.RD:
 		return r.fail(q, dst, wire.RCodeRefused, wire.EDE{Code: dns.ExtendedErrorCodeNotAuthoritative})

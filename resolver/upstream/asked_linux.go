@@ -9,6 +9,8 @@ const (
 	// maxAsked is the longest query that Ports takes: header, name, type and
 	// class, OPT record without options.
 	maxAsked = headerLen + maxName + 4 + 11
+	// maxSent is it with a cookie.
+	maxSent = maxAsked + 4 + maxCookie
 	// patience is how long Ports waits for a reply. What takes longer is handed
 	// back, to be asked again by Exchange.
 	patience = 400 * time.Millisecond
@@ -21,7 +23,7 @@ type Asked struct {
 	Owner any
 
 	query   query
-	buffer  [maxAsked]byte
+	buffer  [maxSent]byte
 	port    *port
 	started time.Time
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -13,10 +14,12 @@ import (
 )
 
 const (
-	// secretLen is the entropy of a name that proves a loop, and ProbeLabel the length
-	// of the label that it makes.
-	secretLen  = 16
-	ProbeLabel = 2 * secretLen
+	// probePrefix begins the label that proves a loop, so that whoever sees it in a log
+	// knows what it is; secretLen is how much of the rest nobody can guess.
+	probePrefix = "sinkhole-loop-probe-"
+	secretLen   = 16
+	// ProbeLabel is the length of that label.
+	ProbeLabel = len(probePrefix) + 2*secretLen
 	// secretFor is how long a name is waited for that has not come back.
 	secretFor = 30 * time.Second
 	// loopEvery is how often a server is looked at, loopAgain how soon once more where
@@ -30,10 +33,11 @@ const (
 )
 
 // loopZone is where names that prove a loop lie, if not in a zone with servers of its
-// own: a sink for queries that mean nothing (RFC 7535), on anycast servers all over the
-// world. No resolver serves it itself, and as it is not signed none concludes that a
-// name in it does not exist (RFC 8198): so each name goes all the way.
-const loopZone = "\x05empty\x05as112\x04arpa\x00"
+// own. It must be one that resolvers on the way neither serve themselves (as they do
+// empty.as112.arpa, RFC 7535) nor can tell what is not in it: net is signed with opt-out,
+// which proves nothing of a name (RFC 5155 section 6), so none is denied unasked (RFC
+// 8198). Nobody can register such a name before it is sent.
+const loopZone = "\x03net\x00"
 
 // loops are the names that were sent to servers to see whether they come back to us.
 type loops struct {
@@ -54,10 +58,11 @@ type loopProbe struct {
 // is not asked any more while it does. Nobody can guess such a name, and it counts once.
 func (f *Forwarder) Returned(name []byte) bool {
 	var secret [secretLen]byte
-	if len(name) <= ProbeLabel || name[0] != ProbeLabel {
+	if len(name) <= ProbeLabel || int(name[0]) != ProbeLabel {
 		return false
 	}
-	if _, err := hex.Decode(secret[:], name[1:1+ProbeLabel]); err != nil {
+	digits, ok := bytes.CutPrefix(name[1:1+ProbeLabel], []byte(probePrefix))
+	if _, err := hex.Decode(secret[:], digits); !ok || err != nil {
 		return false
 	}
 	f.loops.mu.Lock()
@@ -88,7 +93,8 @@ func (l *loops) send(r *roster, s *server, now time.Time) (name []byte, p *loopP
 		l.sent = map[[secretLen]byte]*loopProbe{}
 	}
 	l.sent[secret] = p
-	name = hex.AppendEncode([]byte{ProbeLabel}, secret[:])
+	name = append([]byte{byte(ProbeLabel)}, probePrefix...)
+	name = hex.AppendEncode(name, secret[:])
 	if r.zone != nil {
 		if len(name)+len(r.zone) > maxName {
 			return nil, p
@@ -126,14 +132,49 @@ func (f *Forwarder) findLoops(r *roster, now time.Time) {
 func (f *Forwarder) findLoop(r *roster, s *server) {
 	ctx, cancel := context.WithTimeout(f.closing, min(f.timeout, probeWithin))
 	defer cancel()
-	name, p := f.loops.send(r, s, time.Now())
-	told := false
-	if name != nil && f.sockets.take(ctx) {
-		_, _, err := f.ask(ctx, s, newProbe(name, typeTXT))
-		f.sockets.give()
-		told = err == nil
+	told, returned := f.sendsBack(ctx, r, s)
+	if told && !returned && s.encrypted == nil && s.proofs.kept.Load() == 1 { // and once more is enough
+		_, returned = f.sendsBack(ctx, r, s)
 	}
-	r.seen(s, time.Now(), told && !p.returned.Load())
+	r.seen(s, time.Now(), told && !returned)
+}
+
+// sendsBack sends a server a name, and learns what it gives back of a query. told is
+// false where it did not answer.
+func (f *Forwarder) sendsBack(ctx context.Context, r *roster, s *server) (told, returned bool) {
+	name, p := f.loops.send(r, s, time.Now())
+	if name == nil || !f.sockets.take(ctx) {
+		return false, false
+	}
+	defer f.sockets.give()
+	told = f.introduce(ctx, s, newProbe(name, typeTXT)) == nil
+	return told, p.returned.Load()
+}
+
+// introduce asks a server with all that it may give back; where it does not answer that,
+// once more without.
+func (f *Forwarder) introduce(ctx context.Context, s *server, q query) error {
+	if s.encrypted != nil {
+		_, _, err := f.ask(ctx, s, q)
+		return err
+	}
+	first, cancel := context.WithTimeout(ctx, f.timeout/2)
+	defer cancel()
+	now := time.Now()
+	asked := q.clone().learning(s, now)
+	if s.withoutEDNS(now) {
+		asked = q.clone()
+	}
+	_, _, err := f.plain.proven(first, s, asked)
+	if err == nil {
+		s.proofs.choked.Store(0)
+		return nil
+	}
+	if _, _, again := f.plain.proven(ctx, s, q); again != nil {
+		return again
+	}
+	s.proofs.chokes(time.Now())
+	return nil
 }
 
 // dueForLoops are those servers that are to be looked at now. What is known of others

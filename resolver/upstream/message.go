@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 const (
@@ -28,6 +29,10 @@ type query struct {
 	msg []byte
 	end int // just behind the question
 	opt int // the OPT record if it is the last record, else 0
+
+	// See proofs.
+	cased  bool // the name is in random case
+	cookie int  // octets of the cookie, which ends the message; 0: none
 }
 
 // parseQuery refuses what could never be matched with a reply. The query
@@ -92,6 +97,9 @@ const (
 	accepted verdict = iota
 	mismatched
 	malformed
+	miscased  // the reply but for the case of letters
+	unproven  // the reply but for a cookie, which the server has else given
+	badCookie // the reply says that the cookie is a wrong one
 )
 
 // judge compares a message with the query. Form comes first: a guess of an
@@ -111,9 +119,21 @@ func (q query) judge(msg []byte) verdict {
 		return accepted
 	}
 	if questions(msg) != 1 || !bytes.HasPrefix(msg[headerLen:], q.question()) {
+		if q.cased && q.equalBut(msg) {
+			return miscased
+		}
 		return mismatched
 	}
 	return accepted
+}
+
+// judgeAt is judge, and then prove.
+func (q query) judgeAt(s *server, msg []byte, now time.Time) verdict {
+	v := q.judge(msg)
+	if v == accepted {
+		v = q.prove(s, msg, now)
+	}
+	return v
 }
 
 // isRefusedBy is true for an error without a question, which says nothing of the
@@ -126,11 +146,12 @@ func (q query) isRefusedBy(msg []byte) bool {
 // complete copies an accepted message for the caller, and gives a bare error
 // its question.
 func (q query) complete(msg []byte) []byte {
-	if !isBareError(msg) {
-		return slices.Clone(msg)
+	whole := slices.Clone(msg)
+	if isBareError(msg) {
+		whole = append(whole, q.question()...)
+		binary.BigEndian.PutUint16(whole[4:], 1)
 	}
-	whole := slices.Concat(msg, q.question())
-	binary.BigEndian.PutUint16(whole[4:], 1)
+	q.restore(whole)
 	return whole
 }
 
@@ -168,6 +189,7 @@ type records struct {
 	last      int  // where the last record begins
 	lastIsOPT bool // the last record is an OPT in the additional section
 	opt       bool // there is an OPT in the additional section
+	optAt     int  // where; 0: there is none
 }
 
 // walk tells whether question and records lie within the message. Of a
@@ -199,7 +221,9 @@ func walk(msg []byte) (records, bool) {
 		}
 		rootName := at == r.last+1
 		r.lastIsOPT = i >= others && rootName && binary.BigEndian.Uint16(msg[at:]) == typeOPT
-		r.opt = r.opt || r.lastIsOPT
+		if r.lastIsOPT {
+			r.opt, r.optAt = true, r.last
+		}
 		r.end = at + 10 + int(binary.BigEndian.Uint16(msg[at+8:]))
 		if r.end > len(msg) {
 			return r, false

@@ -133,6 +133,7 @@ func (p *Ports) Ask(a *Asked, msg []byte, now time.Time) bool {
 	if from == nil {
 		return false
 	}
+	q = q.withProofs(s, now, p.random)
 	id := p.newID(from)
 	q.setID(id)
 	a.query, a.port, a.started = q, from, now
@@ -345,12 +346,17 @@ func (p *Ports) Receive(fd int, now time.Time, done func(a *Asked, reply []byte)
 	}
 	answered := false
 	for i := 0; i < n && from.strange < suspicious; i++ {
-		a := p.match(from, &p.in[i], p.replies[i][:p.in[i].Len])
+		a, whole := p.match(from, &p.in[i], p.replies[i][:p.in[i].Len], now)
 		if a == nil {
 			continue
 		}
 		answered = true
-		p.handBack(a, p.replies[i][:p.in[i].Len], now, done)
+		if whole {
+			p.handBack(a, p.replies[i][:p.in[i].Len], now, done)
+		} else {
+			from.server.counters.abandoned.Add(1)
+			done(a, nil)
+		}
 	}
 	if answered {
 		from.heard = true
@@ -366,42 +372,49 @@ func (p *Ports) Receive(fd int, now time.Time, done func(a *Asked, reply []byte)
 }
 
 // match finds the query that a message answers, and takes it out; nil if it is
-// none's.
-func (p *Ports) match(from *port, h *mmsg.Header, msg []byte) *Asked {
+// none's. whole is false where the message lacks what Exchange is to insist on.
+func (p *Ports) match(from *port, h *mmsg.Header, msg []byte, now time.Time) (a *Asked, whole bool) {
 	c := &from.server.counters
 	if len(msg) < headerLen || h.Msg.Flags&unix.MSG_TRUNC != 0 {
 		c.malformed.Add(1)
-		return nil
+		return nil, false
 	}
 	id := binary.BigEndian.Uint16(msg)
-	a := from.asked[id]
+	a = from.asked[id]
 	switch {
 	case a == nil:
 		c.mismatched.Add(1)
 		from.strange++
-		return nil
+		return nil, false
 	case a == &p.late:
 		p.observe(p.Patience()) // or more
 		from.server.tookLonger(p.Patience())
-		from.server.answered(time.Now())
-		return nil
+		from.server.answered(now)
+		return nil, false
 	case a == &p.answered: // on the way twice
-		return nil
+		return nil, false
 	}
-	switch a.query.judge(msg) {
+	switch a.query.judgeAt(from.server, msg, now) {
+	case accepted:
+		whole = true
+	case miscased:
+		from.server.proofs.losesCase(now)
 	case malformed:
 		c.malformed.Add(1)
-		return nil
+		return nil, false
 	case mismatched:
 		if !a.query.isRefusedBy(msg) {
 			c.mismatched.Add(1)
 			from.strange++
-			return nil
+			return nil, false
 		}
+		whole = true
 	}
 	from.asked[id] = &p.answered // not to be used again
 	from.waiting--
-	return a
+	a.query.restore(msg)
+	a.query = a.query.withoutCase()
+	return a, whole
 }
 
 // handBack gives the owner a reply that came, if it is of the usual kind.

@@ -24,3 +24,12 @@ func randomPort() uint16 {
 		}
 	}
 }
+
+// systemBits draws from the system's cryptographic source.
+type systemBits struct{}
+
+func (systemBits) Uint64() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return binary.BigEndian.Uint64(b[:])
+}

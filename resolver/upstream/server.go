@@ -23,6 +23,7 @@ type server struct {
 	plain     atomic.Int64  // Unix nanoseconds until which it is asked without EDNS
 	rtt       atomic.Int64  // nanoseconds, smoothed; 0: not measured
 	failure   atomic.Uint32 // cause of the last one that counted
+	proofs    proofs
 	probing   probing
 }
 
@@ -80,6 +81,8 @@ func (s *server) stats() ServerStats {
 		SmoothedRTT: s.smoothed(),
 		Probes:      c.probes.Load(),
 		Loops:       c.loops.Load(),
+		Cookies:     s.proofs.known(time.Now()) != nil,
+		KeepsCase:   s.proofs.keepsCase(),
 		Exchanges:   c.exchanges.Load(),
 		Replies:     c.replies.Load(),
 		Declined:    c.declined.Load(),

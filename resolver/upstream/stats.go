@@ -51,6 +51,9 @@ type ServerStats struct {
 	Loops   uint64 // names that came back to us from it
 	Looping bool   // it leads back to us, and is not asked
 
+	Cookies   bool // it has given a cookie (RFC 7873), and must go on to
+	KeepsCase bool // it gives names back in the random case that they were sent in, and must go on to
+
 	SmoothedRTT time.Duration // how long replies took of late; 0: there was none
 
 	RTT RTTHistogram

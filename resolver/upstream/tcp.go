@@ -37,7 +37,14 @@ func (t *tcp) exchange(ctx context.Context, s *server, q query) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	switch q.judge(msg) {
+	switch q.judgeAt(s, msg, time.Now()) {
+	case unproven: // what comes here is nobody else's: the server knows no cookies any more
+		s.proofs.refuseCookies(time.Now())
+	case badCookie:
+		s.proofs.refuseCookies(time.Now())
+		return nil, failuref(causeNetwork, "the server refused its own cookie")
+	case miscased:
+		return nil, errMiscased
 	case mismatched:
 		s.counters.mismatched.Add(1)
 		return nil, failuref(causeMismatched, "the server replied to another query")

@@ -22,6 +22,14 @@ const (
 	datagramSize = 4096
 )
 
+// errUnproven ends a wait on UDP for a reply without what the server else gives back,
+// and errMiscased one for a reply that changed the case of letters.
+var (
+	errUnproven  = errors.New("a reply without the cookie")
+	errBadCookie = errors.New("the server wants another cookie")
+	errMiscased  = errors.New("a reply in another case")
+)
+
 // errSuspicious ends a wait on UDP that an attacker seems to race.
 var errSuspicious = errors.New("repeated replies to something else")
 
@@ -69,9 +77,15 @@ func (u *udp) exchange(ctx context.Context, s *server, q query) ([]byte, error) 
 			s.counters.mismatched.Add(1)
 			continue
 		}
-		switch q.judge(buf[:n]) {
+		switch q.judgeAt(s, buf[:n], time.Now()) {
 		case accepted:
 			return q.complete(buf[:n]), nil
+		case unproven:
+			return nil, errUnproven
+		case badCookie:
+			return nil, errBadCookie
+		case miscased:
+			return nil, errMiscased
 		case mismatched:
 			s.counters.mismatched.Add(1)
 			guesses++
