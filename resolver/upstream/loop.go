@@ -73,7 +73,7 @@ func (f *Forwarder) Returned(name []byte) bool {
 		return false
 	}
 	p.returned.Store(true)
-	p.roster.looped(p.server, time.Now())
+	p.roster.looped(p.server)
 	return true
 }
 
@@ -226,7 +226,7 @@ func (r *roster) seen(s *server, now time.Time, elsewhere bool) {
 }
 
 // looped notes that a server leads back to us.
-func (r *roster) looped(s *server, now time.Time) {
+func (r *roster) looped(s *server) {
 	s.counters.loops.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -25,7 +25,7 @@ func TestLoopStates(t *testing.T) {
 	}
 	expect("due at first", r.dueForLoops(all, now), all)
 	expect("due while they are looked at", r.dueForLoops(all, now.Add(time.Hour)), nil)
-	r.looped(one, now)
+	r.looped(one)
 	r.seen(one, now, false)
 	r.seen(other, now, true)
 	expect("usable", r.usable(slices.Clone(all)), all[1:])

@@ -164,11 +164,6 @@ func (q query) client() []byte {
 	return q.msg[len(q.msg)-q.cookie:][:clientCookie]
 }
 
-// withoutProofs takes cookie and case back.
-func (q query) withoutProofs() query {
-	return q.withoutCookie().withoutCase()
-}
-
 func (q query) withoutCookie() query {
 	if q.cookie > 0 {
 		q.msg = q.msg[:len(q.msg)-4-q.cookie]
