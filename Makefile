@@ -3,8 +3,12 @@ IMAGE_ROOT ?= bin/image
 CA_BUNDLE  ?= /etc/ssl/certs/ca-certificates.crt
 BENCH      ?= .
 FUZZTIME   ?= 20s
+NFPM       ?= go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+DEB_ARCH   ?= $(shell go env GOARCH)
+# Debian wants a digit first; ~ sorts before what is released.
+DEB_VERSION ?= $(if $(filter devel,$(VERSION)),0~devel,$(patsubst v%,%,$(VERSION)))
 
-.PHONY: build test race lint fuzz bench measured peers image-root clean
+.PHONY: build test race lint fuzz bench measured peers image-root deb clean
 
 build: ## a static binary in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sinkhole ./cmd/sinkhole
@@ -41,6 +45,15 @@ image-root: ## the content of the container image, under IMAGE_ROOT
 	install -d -m 1777 $(IMAGE_ROOT)/tmp
 	printf 'sinkhole:x:65532:65532:sinkhole:/var/lib/sinkhole:/sinkhole\n' > $(IMAGE_ROOT)/etc/passwd
 	printf 'sinkhole:x:65532:\n' > $(IMAGE_ROOT)/etc/group
+
+deb: ## a Debian package in bin/
+	mkdir -p bin/deb
+	CGO_ENABLED=0 GOARCH=$(DEB_ARCH) go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/deb/sinkhole ./cmd/sinkhole
+	for shell in bash zsh fish; do go run ./cmd/sinkhole completion $$shell > bin/deb/$$shell || exit 1; done
+	sh configs/packaging/notices | gzip -9n > bin/deb/notices.gz
+	gzip -9nc configs/packaging/sinkhole.8 > bin/deb/sinkhole.8.gz
+	printf 'sinkhole (%s) unstable; urgency=medium\n\n  * See README.md.\n\n -- sinkhole maintainers <maintainers@sinkhole.example>  Thu, 01 Jan 2026 00:00:00 +0000\n' '$(DEB_VERSION)' | gzip -9n > bin/deb/changelog.gz
+	DEB_ARCH=$(DEB_ARCH) DEB_VERSION='$(DEB_VERSION)' $(NFPM) package --config nfpm.yaml --packager deb --target bin/
 
 clean:
 	rm -rf bin

@@ -54,6 +54,9 @@ type Clients struct {
 	Believe    []Belief       `yaml:"believe" doc:"what is believed of them: ecs (client subnet), mac, cpe-id, umbrella; leave out what they do not set themselves, since most pass on what their clients set"`
 	Expected   []netip.Prefix `yaml:"expected" doc:"mail gateways, crawlers and sandboxes that look up bad names for a living: hits marked, no machine"`
 	RateLimit  RateLimit      `yaml:"rate_limit"`
+	// ResponseRateLimit is against reflection.
+	ResponseRateLimit int    `yaml:"response_rate_limit" doc:"alike answers a second over UDP to one client prefix (/24, /56) whose addresses may be forged; 0: no limit"`
+	CookieSecretFile  string `yaml:"cookie_secret_file" doc:"file of the secrets of DNS cookies (RFC 9018), 32 hexadecimal digits a line, the same on all servers of an address: the first signs, all are believed; empty: a random one at each start"`
 }
 
 // RateLimit bounds the queries of one client prefix.

@@ -170,6 +170,8 @@ func (c *Config) CheckFiles() error {
 			d.fault(c.source.near(key), key, "%s", fault)
 		}
 	}
+	_, err := c.Clients.CookieSecrets()
+	check("clients.cookie_secret_file", err)
 	for section, lists := range map[string][]List{"lists": c.Lists, "allow": c.Allow} {
 		for i, l := range lists {
 			_, err := l.Auth.Secret()

@@ -10,6 +10,8 @@ func (c *Config) resolvePaths(dir string) {
 	c.Hits.Journal.Path = under(dir, c.Hits.Journal.Path)
 	c.ListStore = under(dir, c.ListStore)
 	c.Cache.File = under(dir, c.Cache.File)
+	c.Clients.CookieSecretFile = under(dir, c.Clients.CookieSecretFile)
+	c.Listen.Certificate, c.Listen.Key = under(dir, c.Listen.Certificate), under(dir, c.Listen.Key)
 	for _, lists := range [][]List{c.Lists, c.Allow} {
 		for i := range lists {
 			l := &lists[i]

@@ -93,7 +93,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%v", err)
 			continue
 		}
-		if len(c.Lists) == 0 || beyondLoopback(c.Listen.DNS) < 0 || !c.Metrics.Listen.IsValid() {
+		if len(c.Lists) == 0 || c.beyondLoopback() == nil || !c.Metrics.Listen.IsValid() {
 			t.Errorf("%s: expected lists, a listener beyond loopback and metrics", path)
 		}
 	}

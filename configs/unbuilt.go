@@ -20,17 +20,6 @@ type unbuilt struct {
 // are meant for allow too.
 func unbuiltKeys() []unbuilt {
 	return []unbuilt{
-		{key: "listen.tls", part: "DNS over TLS is"},
-		{key: "listen.https", part: "DNS over HTTPS is"},
-		{key: "listen.quic", part: "DNS over QUIC is"},
-		{key: "listen.certificate", part: "listening with encryption is"},
-		{key: "listen.key", part: "listening with encryption is"},
-		{key: "listen.proxy_protocol_from", part: "the PROXY protocol is"},
-
-		{key: "clients.rate_limit.queries_per_second", part: "rate limiting is"},
-		{key: "clients.rate_limit.burst", part: "rate limiting is"},
-		{key: "clients.rate_limit.ipv4_prefix", part: "rate limiting is"},
-		{key: "clients.rate_limit.ipv6_prefix", part: "rate limiting is"},
 
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},

@@ -25,9 +25,11 @@ func (d *decoder) validate(c *Config) {
 		known.Listen.DNS = nil // not the defaults in place of what could not be read
 	}
 	v.listeners()
+	v.encrypted()
 	v.clients()
 	v.upstreams()
 	v.nat64()
+	v.limits()
 	v.cache()
 	v.sinkhole()
 	v.names()
@@ -131,6 +133,27 @@ func (v *validator) nat64() {
 		} else if p.Addr().As16()[8] != 0 {
 			v.fault(key, "found %s, expected bits 64 to 71 to be zero (RFC 6052 section 2.2)", p)
 		}
+	}
+}
+
+// maxRate is the highest of rate limits: one a microsecond.
+const maxRate = 1_000_000
+
+func (v *validator) limits() {
+	l := &v.Clients.RateLimit
+	v.within("clients.rate_limit.queries_per_second", l.QueriesPerSecond, maxRate)
+	v.within("clients.rate_limit.burst", l.Burst, maxRate)
+	v.within("clients.rate_limit.ipv4_prefix", l.IPv4Prefix, 32)
+	v.within("clients.rate_limit.ipv6_prefix", l.IPv6Prefix, 128)
+	v.within("clients.response_rate_limit", v.Clients.ResponseRateLimit, maxRate)
+	if l.QueriesPerSecond == 0 && l.Burst > 0 {
+		v.fault("clients.rate_limit.burst", "found %d without clients.rate_limit.queries_per_second, expected that too", l.Burst)
+	}
+}
+
+func (v *validator) within(key string, n, most int) {
+	if n < 0 || n > most {
+		v.fault(key, "found %d, expected 0 to %d", n, most)
 	}
 }
 
@@ -281,8 +304,8 @@ func (v *validator) confidence(key string, n int) {
 // could get: the address that they asked says nothing about who listens there
 // on ports 80 and 443.
 func (v *validator) autoSinks() {
-	i := beyondLoopback(v.Listen.DNS)
-	if i < 0 {
+	open := v.beyondLoopback()
+	if open == nil {
 		return
 	}
 	auto := make(map[string]bool)
@@ -306,21 +329,10 @@ func (v *validator) autoSinks() {
 		}
 		at, word := v.source.near(key), "auto"
 		if !v.Stated(key) {
-			at, word = v.source.near(fmt.Sprintf("listen.dns[%d]", i)), "auto, its default"
+			at, word = v.source.near(open.key), "auto, its default"
 		}
-		v.decoder.fault(at, key, "found %s (the address that the client asked), which holds only while every listener is on loopback, and listen.dns has %s; set an address, none, or another action", word, v.Listen.DNS[i])
+		v.decoder.fault(at, key, "found %s (the address that the client asked), which holds only while every listener is on loopback, and %s has %s; set an address, none, or another action", word, strings.TrimRight(open.key, "[0123456789]"), open.addr)
 	}
-}
-
-// beyondLoopback is the index of the first listener that other machines can
-// reach, or -1.
-func beyondLoopback(listeners []netip.AddrPort) int {
-	for i, l := range listeners {
-		if !l.Addr().IsLoopback() {
-			return i
-		}
-	}
-	return -1
 }
 
 func (v *validator) journal() {

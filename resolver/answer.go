@@ -17,6 +17,9 @@ func (r *Resolver) cached(q *request, e *cache.Entry, dst []byte) []byte {
 	if rcode > wire.RCodeMask && !q.EDNS { // its upper bits have no place without an OPT
 		return r.fail(q, dst, wire.RCodeServFail, wire.EDE{})
 	}
+	if q.reflects(e) {
+		return r.minimal(q, dst)
+	}
 	if q.below {
 		return r.cut(q, e, dst)
 	}
@@ -71,18 +74,18 @@ func (r *Resolver) finish(q *request, msg []byte, n counts, rcode uint16, ede wi
 	limit := q.sizeLimit()
 	if q.EDNS {
 		body := len(msg)
-		if msg = appendOPT(msg, q, rcode, ede); len(msg) > limit && ede.Text != "" {
+		if msg = r.appendOPT(msg, q, rcode, ede); len(msg) > limit && ede.Text != "" {
 			ede.Text = ""
-			msg = appendOPT(msg[:body], q, rcode, ede)
+			msg = r.appendOPT(msg[:body], q, rcode, ede)
 		}
 		n.additionals++
 	}
 	wire.SetCounts(msg, n.answers, n.authorities, n.additionals)
-	if len(msg) <= limit {
-		return msg
+	if len(msg) > limit {
+		r.count.truncated.Add(1)
+		msg = r.truncated(q, msg, rcode)
 	}
-	r.count.truncated.Add(1)
-	return r.truncated(q, msg, rcode)
+	return r.restrain(q, msg, rcode)
 }
 
 // truncated rewrites msg as an answer without records and with TC set.
@@ -90,7 +93,7 @@ func (r *Resolver) truncated(q *request, msg []byte, rcode uint16) []byte {
 	ad := wire.Flags(msg) & wire.AD
 	msg = q.AppendResponse(msg[:0], rcode&wire.RCodeMask, ad|wire.TC)
 	if q.EDNS {
-		msg = appendOPT(msg, q, rcode, wire.EDE{})
+		msg = r.appendOPT(msg, q, rcode, wire.EDE{})
 		wire.SetCounts(msg, 0, 0, 1)
 	}
 	return msg
@@ -98,13 +101,16 @@ func (r *Resolver) truncated(q *request, msg []byte, rcode uint16) []byte {
 
 // appendOPT appends our OPT record in answer to the client's, padded last where the
 // client pads and nobody can look inside (RFC 8467 section 4.1).
-func appendOPT(dst []byte, q *request, rcode uint16, ede wire.EDE) []byte {
+func (r *Resolver) appendOPT(dst []byte, q *request, rcode uint16, ede wire.EDE) []byte {
 	opt := len(dst)
 	var told *wire.EDE
 	if ede.Code != 0 {
 		told = &ede
 	}
 	dst = wire.AppendOPT(dst, maxUDPSize, q.DO, rcode, told)
+	if q.cookie.sent {
+		dst = r.settings.Load().appendCookie(dst, opt, q)
+	}
 	if q.OptionCodes.Keepalive && q.keepsOpen() {
 		dst = wire.AppendOption(dst, opt, wire.OptionKeepalive, []byte{byte(q.idle >> 8), byte(q.idle)})
 	}

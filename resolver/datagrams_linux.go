@@ -55,7 +55,8 @@ type datagrams struct {
 	held     bool              // the reader holds using
 	started  func(thread int)  // is told of the reader's thread before it first waits; then nil
 	ended    atomic.Bool
-	idle     atomic.Bool // the reader waits, and all that was read is answered
+	idle     atomic.Bool   // the reader waits, and all that was read is answered
+	rounds   atomic.Uint64 // of receive
 
 	received time.Time // of the batch
 	next, n  int       // the datagram that is next, and how many the batch has
@@ -179,11 +180,7 @@ func (d *datagrams) Control(fn func(fd uintptr)) error {
 // interrupt ends the wait of the reader, and every later one.
 func (d *datagrams) interrupt() {
 	d.ended.Store(true)
-	d.using.RLock()
-	defer d.using.RUnlock()
-	if !d.closed {
-		_, _ = unix.Write(d.wake, binary.NativeEndian.AppendUint64(nil, 1))
-	}
+	d.rouse()
 }
 
 // close ends the reading, and gives back the descriptors when nobody uses them.
@@ -201,7 +198,7 @@ func (d *datagrams) close() error {
 // send sends an answer on its own, for any goroutine.
 func (d *datagrams) send(msg []byte, to *peer) (err error) {
 	closed := d.Control(func(fd uintptr) {
-		_, err = unix.SendmsgN(int(fd), msg, to.oob, d.sockaddr(to.remote), unix.MSG_DONTWAIT)
+		_, err = unix.SendmsgN(int(fd), msg, to.oob, d.sockaddr(to.other()), unix.MSG_DONTWAIT)
 	})
 	return errors.Join(closed, err)
 }
@@ -280,6 +277,7 @@ func (d *datagrams) use(fn func() error) error {
 // waiters need: replies come first, so that what came earlier is answered earlier.
 func (d *datagrams) receive() error {
 	for {
+		d.rounds.Add(1)
 		d.flush()
 		d.waiters.flush()
 		busy, ended := d.waiters.busy(), d.ended.Load()

@@ -27,6 +27,7 @@ type datagrams struct {
 	oob      []byte
 	from     peer        // of the last datagram
 	idle     atomic.Bool // never told here
+	length   int         // of query
 }
 
 // newDatagrams takes c over, which it closes where it fails.
@@ -56,7 +57,7 @@ func (d *datagrams) batch() (n, last int) { return 1, 0 }
 
 // datagram is the last one, and where it came from.
 func (d *datagrams) datagram(int) (from netip.Addr, msg []byte) {
-	return d.from.remote.Addr(), d.query[:]
+	return d.from.remote.Addr(), d.query[:d.length]
 }
 
 // take waits for a datagram and fills from. The datagram is good until the next
@@ -74,7 +75,7 @@ func (d *datagrams) take(from *peer) ([]byte, time.Time, error) {
 	if d.wildcard {
 		from.destination(d.oob[:oobn])
 	}
-	d.from = *from
+	d.from, d.length = *from, n
 	return d.query[:n], time.Now(), nil
 }
 
@@ -95,7 +96,7 @@ func (d *datagrams) Control(fn func(fd uintptr)) error {
 
 // send sends an answer on its own, for any goroutine.
 func (d *datagrams) send(msg []byte, to *peer) error {
-	_, _, err := d.conn.WriteMsgUDPAddrPort(msg, to.oob, to.remote)
+	_, _, err := d.conn.WriteMsgUDPAddrPort(msg, to.oob, to.other())
 	return err
 }
 

@@ -50,7 +50,7 @@ func scopeWord(i *blocklist.Indicator) string {
 // is what the client gets, nil if nothing; sink is what was synthesized of it.
 func (r *Resolver) record(q *request, p *blocklist.Policy, v *blocklist.Verdict, action string, answer []byte, sink given) {
 	h := hits.Hit{
-		Time: q.received, Client: q.client, Group: p.GroupName(v), Server: q.server, Transport: q.transport, SourceProven: q.transport != hits.UDP,
+		Time: q.received, Client: q.client, Group: p.GroupName(v), Server: q.server, Transport: q.transport, SourceProven: (q.transport != hits.UDP || q.cookie.proven) && !q.forgeable,
 		QNameLen: q.NameLen, QType: q.Type, QClass: q.Class, ID: q.ID,
 		Trigger: triggerOf(v.Match), Value: v.Name, Matched: v.Addr, Chain: v.Chain,
 		NRules: v.N, MoreRules: v.More, Evidence: evidence{p},
@@ -60,7 +60,7 @@ func (r *Resolver) record(q *request, p *blocklist.Policy, v *blocklist.Verdict,
 	r.attribute(&h, q)
 	copy(h.QName[:], q.QName())
 	copy(h.Rules[:], v.Rules[:v.N])
-	if answer != nil {
+	if answer != nil && !q.withheld {
 		h.Answered = true
 		h.Flags = wire.Flags(answer)
 		h.RCode = h.Flags & wire.RCodeMask

@@ -65,12 +65,12 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 	q := &job.request
 	q.client, q.server = endpoints(w)
 	if p, ok := w.RemoteAddr().(*peer); ok {
-		q.received = p.received
+		q.received, q.balancer, q.proxy = p.received, p.balancer, p.proxy
 	}
 
 	var answer []byte
 	if q.fill(m) {
-		r.identifyUnpacked(q, m)
+		r.introduceUnpacked(q, m)
 		answer = r.respond(q, job.answer[:0])
 	} else {
 		answer = r.malformed(q, job.answer[:0])
@@ -82,7 +82,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 		}
 		job.answer = answer
 	} else {
-		h.count.dropped.Add(1)
+		h.count.unanswered(q)
 	}
 	h.work.Put(job)
 }

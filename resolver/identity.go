@@ -24,19 +24,6 @@ func (r *Resolver) identify(q *request, options []byte) {
 	}
 }
 
-// identifyUnpacked is identify for a query that the library has unpacked.
-func (r *Resolver) identifyUnpacked(q *request, m *dns.Msg) {
-	opt := m.IsEdns0()
-	if opt == nil || q.OptionCodes.Identity == 0 || !r.settings.Load().believes(q.client.Addr()) {
-		return
-	}
-	const head = 11 // root, type, class, TTL, length (RFC 6891 section 6.1.2)
-	packed := make([]byte, dns.Len(opt))
-	if n, err := dns.PackRR(opt, packed, 0, nil, false); err == nil && n >= head {
-		r.identify(q, packed[head:n])
-	}
-}
-
 // codes are those of the options of an OPT record.
 func codes(opt *dns.OPT) (c wire.Codes) {
 	for _, o := range opt.Option {

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -31,34 +30,60 @@ type Listener struct {
 	done    sync.WaitGroup // the servers
 }
 
+// Sockets are those of one address that somebody else has bound, such as systemd: what
+// comes while nobody reads them waits there. They become the listener's.
+type Sockets struct {
+	Stream  net.Listener   // TCP; nil: to be bound
+	Packets []*net.UDPConn // each gets a reader; none: to be bound
+}
+
+// Close closes the sockets.
+func (s *Sockets) Close() (err error) {
+	if s.Stream != nil {
+		err = s.Stream.Close()
+	}
+	for _, p := range s.Packets {
+		err = errors.Join(err, p.Close())
+	}
+	return err
+}
+
 // Listen binds an address for UDP and TCP; port 0 takes a free one, the same
 // for both. dualStack lets a wildcard IPv6 address serve IPv4 too. Nothing is
 // read before Serve.
 func (r *Resolver) Listen(addr netip.AddrPort, dualStack bool) (*Listener, error) {
+	return r.ListenOn(addr, dualStack, Sockets{})
+}
+
+// ListenOn is Listen where some sockets are bound already.
+func (r *Resolver) ListenOn(addr netip.AddrPort, dualStack bool, given Sockets) (*Listener, error) {
 	const tries = 20 // for a port that is free on both
 	var err error
 	for range tries {
 		var l *Listener
-		if l, err = r.listen(addr, dualStack); err == nil || addr.Port() != 0 {
+		if l, err = r.listen(addr, dualStack, given); err == nil || addr.Port() != 0 {
 			return l, err
 		}
 	}
 	return nil, err
 }
 
-func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error) {
-	suffix := networkSuffix(addr, dualStack)
+func (r *Resolver) listen(addr netip.AddrPort, dualStack bool, given Sockets) (_ *Listener, err error) {
 	// TCP first: nobody else can then have the port, which the sockets that share
 	// it over UDP do not see to.
-	tcp, err := net.ListenTCP("tcp"+suffix, net.TCPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, err
+	tcp := given.Stream
+	if tcp == nil {
+		if tcp, err = net.ListenTCP(network("tcp", addr, dualStack), net.TCPAddrFromAddrPort(addr)); err != nil {
+			return nil, err
+		}
 	}
 	addr = netip.AddrPortFrom(addr.Addr(), addrPort(tcp.Addr()).Port())
-	l := &Listener{addr: addr, tcp: newStreams(tcp, r, hits.TCP, nil), log: r.log, fail: make(chan error, 1+r.readers)}
-	sockets, err := listenUDP("udp"+suffix, addr, r.readers)
-	if err != nil {
-		return nil, errors.Join(err, tcp.Close())
+	l := &Listener{addr: addr, tcp: newStreams(tcp, r, hits.TCP, nil), log: r.log, fail: make(chan error, 1+max(r.readers, len(given.Packets)))}
+	sockets := given.Packets
+	if len(sockets) == 0 {
+		if sockets, err = listenUDP(network("udp", addr, dualStack), addr, r.readers); err != nil {
+			return nil, errors.Join(err, tcp.Close())
+		}
 	}
 	buffer := 0
 	for i, socket := range sockets {
@@ -80,27 +105,17 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool) (*Listener, error
 	return l, nil
 }
 
-// ListenTLS binds an address for DNS over TLS (RFC 7858).
-func (r *Resolver) ListenTLS(addr netip.AddrPort, dualStack bool, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (*Listener, error) {
-	c, err := net.ListenTCP("tcp"+networkSuffix(addr, dualStack), net.TCPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, err
+// ListenTLS binds an address for DNS over TLS (RFC 7858), unless stream is given.
+func (r *Resolver) ListenTLS(addr netip.AddrPort, dualStack bool, stream net.Listener, certify Certify) (_ *Listener, err error) {
+	c := stream
+	if c == nil {
+		if c, err = net.ListenTCP(network("tcp", addr, dualStack), net.TCPAddrFromAddrPort(addr)); err != nil {
+			return nil, err
+		}
 	}
-	encryption := &tls.Config{GetCertificate: certificate, NextProtos: []string{"dot"}, MinVersion: tls.VersionTLS12}
 	addr = netip.AddrPortFrom(addr.Addr(), addrPort(c.Addr()).Port())
 	r.log.Info("listening", zap.Stringer("tls", addr))
-	return &Listener{addr: addr, tcp: newStreams(c, r, hits.DoT, encryption), log: r.log, fail: make(chan error, 1)}, nil
-}
-
-// networkSuffix is the family of the sockets for an address, as net knows it.
-func networkSuffix(addr netip.AddrPort, dualStack bool) string {
-	switch {
-	case addr.Addr().Is4():
-		return "4"
-	case addr.Addr().IsUnspecified() && dualStack:
-		return ""
-	}
-	return "6"
+	return &Listener{addr: addr, tcp: newStreams(c, r, hits.DoT, serverTLS(certify, "dot")), log: r.log, fail: make(chan error, 1)}, nil
 }
 
 // listenUDP opens n sockets for one address. Others must not have it: sockets
@@ -128,7 +143,10 @@ func listenUDP(network string, addr netip.AddrPort, n int) (all []*net.UDPConn, 
 }
 
 func (r *Resolver) server(h *handler) *dns.Server {
-	return &dns.Server{Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery}
+	return &dns.Server{
+		Handler: h, MsgAcceptFunc: h.accept, MsgInvalidFunc: h.invalid, UDPSize: maxQuery,
+		DecorateWriter: func(inner dns.Writer) dns.Writer { return rejecter{inner} },
+	}
 }
 
 // Addr is the address that is served.
@@ -162,7 +180,9 @@ func (l *Listener) Serve() {
 			end.Do(func() { close(ended) })
 		})
 	}
+	l.tcp.accepts.Add(1)
 	l.done.Go(func() {
+		defer l.tcp.accepts.Done()
 		if err := l.tcp.accept(); err != nil {
 			l.fail <- fmt.Errorf("serving %s: %w", l.addr, err)
 		}

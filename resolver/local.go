@@ -79,6 +79,11 @@ func (r *Resolver) unforwarded(q *request, s *settings, dst []byte) []byte {
 // belongs to the zone above.
 func (r *Resolver) local(q *request, found suffix, dst []byte) []byte {
 	apex := found.at == 0
+	if found.kind == noRecords {
+		if answer := r.designate(q, dst); answer != nil {
+			return answer
+		}
+	}
 	switch {
 	case found.kind == loopback && q.Type == dns.TypeA:
 		dst = wire.AppendA(q.AppendResponse(dst, 0, 0), localTTL, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
@@ -90,12 +95,8 @@ func (r *Resolver) local(q *request, found suffix, dst []byte) []byte {
 		// That there is none is proven by the zone above, for whoever validates (RFC
 		// 6303 section 6, RFC 8375 section 4).
 		return nil
-	case found.kind == empty && apex && q.Type == dns.TypeSOA:
-		dst = wire.AppendSOA(q.AppendResponse(dst, 0, 0), localTTL)
-		return r.finish(q, dst, counts{answers: 1}, 0, wire.EDE{})
-	case found.kind == empty && apex && q.Type == dns.TypeNS:
-		dst = wire.AppendRR(q.AppendResponse(dst, 0, 0), dns.TypeNS, dns.ClassINET, localTTL, q.QName())
-		return r.finish(q, dst, counts{answers: 1}, 0, wire.EDE{})
+	case found.kind == empty && apex && (q.Type == dns.TypeSOA || q.Type == dns.TypeNS):
+		return r.emptyApex(q, dst)
 	}
 	rcode := wire.RCodeNXDomain
 	// Where a name below it is forwarded it exists (RFC 8020).
@@ -104,6 +105,17 @@ func (r *Resolver) local(q *request, found suffix, dst []byte) []byte {
 	}
 	dst = wire.AppendSOAAbove(q.AppendResponse(dst, rcode, 0), found.at, localTTL)
 	return r.finish(q, dst, counts{authorities: 1}, rcode, wire.EDE{})
+}
+
+// emptyApex answers with the SOA or the NS record of a zone with nothing in it.
+func (r *Resolver) emptyApex(q *request, dst []byte) []byte {
+	dst = q.AppendResponse(dst, 0, 0)
+	if q.Type == dns.TypeSOA {
+		dst = wire.AppendSOA(dst, localTTL)
+	} else {
+		dst = wire.AppendRR(dst, dns.TypeNS, dns.ClassINET, localTTL, q.QName())
+	}
+	return r.finish(q, dst, counts{answers: 1}, 0, wire.EDE{})
 }
 
 // unqualified answers an address look-up for a name of one label where those are not

@@ -149,8 +149,11 @@ func (r *Resolver) admit(msg, query []byte, key string) (*cache.Entry, time.Dura
 		return nil, 0, err
 	}
 	said := upstreamEDE(&f)
-	msg, err := f.Scrub(f.Strip(msg))
+	msg, err := withoutBogus(msg, &f)
 	if err != nil {
+		return nil, 0, err
+	}
+	if msg, err = f.Scrub(f.Strip(msg)); err != nil {
 		return nil, 0, err
 	}
 	lifetime := r.lifetime(&f)

@@ -66,12 +66,13 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 			answer, handled = p.afterFault(q), true
 		}
 	}()
-	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, seen: seen, atOnce: true}
+	q.arrival = arrival{transport: p.transport, queue: p.queue, received: received, client: from.remote, server: from.local, balancer: from.balancer, proxy: from.proxy, seen: seen, atOnce: true}
 	if q == &p.alone && q.Parse(msg) != nil {
-		return nil, p.full()
+		return p.uncommon(q, msg, room)
 	}
-	if q.OptionCodes.Identity != 0 {
-		r.identify(q, msg[q.OptionsAt:][:q.OptionsLen])
+	q.limited = r.overLimit(q.client.Addr(), received)
+	if q.OptionsLen != 0 {
+		r.introduce(q, msg[q.OptionsAt:][:q.OptionsLen])
 	}
 	answer = r.respond(q, room)
 	if q.waits {
@@ -95,9 +96,25 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 	}
 	p.count.queries[p.transport].Add(1)
 	if answer == nil {
-		p.count.dropped.Add(1)
+		p.count.unanswered(q)
 		return nil, true
 	}
+	p.count.answer(answer)
+	return answer, true
+}
+
+// uncommon answers a message that is not of the common shape, where nobody has to look
+// into it for that.
+func (p *prompt) uncommon(q *request, msg, room []byte) (answer []byte, handled bool) {
+	r := p.resolver
+	if r.overLimit(q.client.Addr(), q.received) {
+		p.count.limited.Add(1)
+		return nil, true
+	}
+	if answer = r.cookieAlone(q, msg, room); answer == nil {
+		return nil, p.full()
+	}
+	p.count.queries[p.transport].Add(1)
 	p.count.answer(answer)
 	return answer, true
 }

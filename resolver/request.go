@@ -23,6 +23,10 @@ type arrival struct {
 	client    netip.AddrPort // who asks, IPv4-mapped addresses as IPv4: the socket's other end, or what a balancer says
 	balancer  netip.AddrPort // the socket's other end where that is a balancer, which named client (PROXY protocol)
 	proxy     hits.Proxy     // how it did
+	limited   bool           // the client has asked more than it may
+	withheld  bool           // it gets no answer, since there were too many alike
+	cookie    cookie
+	forgeable bool           // the balancer had a datagram of the client, whatever it sends itself
 	server    netip.AddrPort // the address that was asked
 	transport hits.Transport
 	idle      uint16 // for how long the connection is kept without a query, in units of 100 ms (RFC 7828)

@@ -1,5 +1,5 @@
 // Package resolver is the life of one query: client checks, policy, cache,
-// upstream, policy again, answer, hit. [Resolver.respond] has the order of the
+// upstream, policy again, answer, hit. [Resolver.decide] has the order of the
 // steps; the listeners are beside it.
 package resolver
 
@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gaissmai/bart"
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
@@ -50,6 +51,8 @@ type Options struct {
 	// Notified answers a NOTIFY, as it came, with a message or nil for none; it
 	// does not wait. Nil: there are no zones that are transferred.
 	Notified func(msg []byte, from netip.AddrPort) []byte
+	// Balancers are those from whom a PROXY header is required.
+	Balancers []netip.Prefix
 	// Readers is how many sockets read the datagrams of one address, each in a
 	// thread of its own; 0: one for each processor. Elsewhere than on Linux there
 	// is one.
@@ -81,7 +84,11 @@ type Resolver struct {
 	notified func(msg []byte, from netip.AddrPort) []byte
 	log      *zap.Logger
 
-	connections *connections // over TCP
+	cookieSecrets []CookieSecret // of this process
+	encrypted     *encrypted
+	designated    atomic.Pointer[designation] // see Designate; nil: none
+	connections   *connections                // over TCP
+	balancers     *bart.Lite                  // nil: there are none
 
 	pending singleflight.Group // identical questions on their way upstream
 	asked   *questions         // of the readers, on their way upstream
@@ -105,12 +112,24 @@ const fairWait = 100 * time.Millisecond
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
+		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(), cookieSecrets: randomSecrets(),
 		returned: o.Returned, forwards: o.Zones, zones: treeOf(forwarded, o.Zones), ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
-		connections: newConnections(connectionLimit()), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait,
 	}
 	r.rebinding = newRebinding(o.Rebind, o.Zones, r.nat64)
 	r.Configure(o.Settings)
 	return r
+}
+
+// balancers is a table of them; nil without any.
+func balancers(all []netip.Prefix) *bart.Lite {
+	if len(all) == 0 {
+		return nil
+	}
+	t := &bart.Lite{}
+	for _, p := range all {
+		t.Insert(p.Masked())
+	}
+	return t
 }
 
 // readers is how many there are where so many are wanted.
@@ -122,12 +141,33 @@ func readers(wanted int) int {
 }
 
 // Configure puts other settings in force, from the next query on.
-func (r *Resolver) Configure(s Settings) { r.settings.Store(compileSettings(s, r.forwards)) }
+func (r *Resolver) Configure(s Settings) {
+	next := compileSettings(s, r.forwards)
+	var before *limits
+	if now := r.settings.Load(); now != nil {
+		before = now.limits
+	}
+	next.limits = limitsOf(&s, before)
+	if next.cookieSecrets = s.CookieSecrets; len(next.cookieSecrets) == 0 {
+		next.cookieSecrets = r.cookieSecrets
+	}
+	r.settings.Store(next)
+}
 
 // respond appends the answer to a query to dst, which must be empty; nil means
 // that the client gets none. Client checks were made when the query was read.
 func (r *Resolver) respond(q *request, dst []byte) []byte {
+	answer := r.decide(q, dst)
+	if q.withheld {
+		return nil
+	}
+	return answer
+}
+
+// decide has the steps of respond in their order.
+func (r *Resolver) decide(q *request, dst []byte) []byte {
 	if answer := r.unserved(q, dst); answer != nil {
+		q.withheld = q.withheld || q.limited
 		return answer
 	}
 	s, p := r.settings.Load(), r.policy()
@@ -135,6 +175,9 @@ func (r *Resolver) respond(q *request, dst []byte) []byte {
 
 	var v blocklist.Verdict
 	q.seen.judge(p, q, now, &v)
+	if q.limited {
+		return r.limited(q, p, &v, dst)
+	}
 	if enforced(q, &v) {
 		return r.enforce(q, s, p, &v, dst)
 	}

@@ -46,7 +46,8 @@ type rigOptions struct {
 	stale     time.Duration // how long after its end an answer may be given
 	fairWait  time.Duration // 0: as usual
 	noCut     bool          // a name that does not exist stands for itself alone
-	still     bool          // the journal's writer runs only when the rig is stopped
+	balancers []netip.Prefix
+	still     bool // the journal's writer runs only when the rig is stopped
 }
 
 // rig is a whole resolver on loopback, made of the real parts.
@@ -99,7 +100,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	k.Resolver = New(Options{
 		Settings: *o.settings, Policy: k.lists.Policy, Journal: k.journal, Cache: cache.New(cache.Options{Memory: 16 << 20, Stale: o.stale}),
 		Returned: forwarder.Returned, Rebind: o.rebind, NAT64: []netip.Prefix{netip.MustParsePrefix("2001:db8:64::/96")},
-		Zones: slices.Collect(maps.Keys(o.zones)), Prefetch: true, NXDomainCut: !o.noCut, Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), TTL: o.ttl, Logger: zap.NewNop(),
+		Zones: slices.Collect(maps.Keys(o.zones)), Prefetch: true, NXDomainCut: !o.noCut, Forward: o.forward, Ports: ports, Readers: cmp.Or(o.readers, 1), Balancers: o.balancers, TTL: o.ttl, Logger: zap.NewNop(),
 	})
 	k.Resolver.fairWait = cmp.Or(o.fairWait, k.Resolver.fairWait)
 	k.listener, err = k.Listen(netip.MustParseAddrPort(cmp.Or(o.listen, "127.0.0.1:0")), o.dualStack)

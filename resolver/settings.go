@@ -19,6 +19,13 @@ type Settings struct {
 	IPv4, IPv6  blocklist.Sink // sinkhole addresses; SinkInherit is not valid here
 	SinkholeTTL time.Duration
 	Explain     Explain
+	RateLimit   RateLimit
+	// ResponsesPerSecond bounds alike answers over UDP to clients of one prefix whose
+	// addresses may be forged; 0: no bound.
+	ResponsesPerSecond int
+	// CookieSecrets are those of server cookies: the first one signs, all are believed.
+	// None: a random one, for as long as the process lives.
+	CookieSecrets []CookieSecret
 	// Nonexistent are names that are answered NXDOMAIN with all below them, beside
 	// those that always are: browsers and phones then go on asking here.
 	Nonexistent []string
@@ -43,6 +50,8 @@ type settings struct {
 	allow *bart.Lite
 	// forwarders and expected are nil where nobody is one.
 	forwarders, expected *bart.Lite
+	limits               *limits
+	cookieSecrets        []CookieSecret
 	local                *nameTree
 	ttl                  uint32 // seconds
 }

@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,6 +28,9 @@ const (
 	// streamBuffer is the memory for what was read and not yet looked at, and for
 	// answers that are not sent yet, in octets.
 	streamBuffer = 4096
+	// maxBacklog bounds the answers, in octets, that wait for a client who does not take
+	// them.
+	maxBacklog = 512 << 10
 )
 
 // stream is a connection that carries messages with a length before each (RFC 1035
@@ -35,16 +38,17 @@ const (
 // the rest it starts goroutines, and answers go out as they are ready (RFC 7766 section
 // 6.2.1.1).
 type stream struct {
-	net.Conn
+	raw     net.Conn // the TCP connection
+	conn    net.Conn // that, or TLS over it; of the goroutines that serve
 	streams *streams
-	client  netip.AddrPort
-	server  netip.AddrPort
+	from    arrival // what all its queries have in common
 	in      *bufio.Reader
 	queries int // read
 	waiting chan struct{}
 	pending sync.WaitGroup
 	active  atomic.Int64 // when a query came last, in Unix nanoseconds
 	busy    atomic.Int32 // queries that wait
+	backlog atomic.Int64 // octets of answers that are not written
 	over    atomic.Bool  // nothing more is to be read
 	closed  atomic.Bool
 
@@ -55,11 +59,10 @@ type stream struct {
 // serve reads queries until the client, an error or the server ends it, and returns when
 // all are answered.
 func (s *stream) serve() {
-	defer s.Close()
+	defer s.close()
 	if !s.greet() {
 		return
 	}
-	s.in = bufio.NewReaderSize(s.Conn, streamBuffer)
 	msg := make([]byte, maxQuery)
 	for wait := s.streams.first; s.queries < s.streams.queries; wait = s.streams.idleWait() {
 		n, err := s.read(msg, wait)
@@ -68,24 +71,58 @@ func (s *stream) serve() {
 		}
 	}
 	s.pending.Wait()
-	s.flush()
+	_ = s.flush() // the client is told by the end of the connection
 }
 
-// greet makes the handshake of TLS, where that is spoken.
+// greet reads the PROXY header of a balancer, and makes the handshake of TLS where that
+// is spoken. Both have the time of one query.
 func (s *stream) greet() bool {
-	t, encrypted := s.Conn.(*tls.Conn)
-	if !encrypted {
-		return true
-	}
-	if s.SetDeadline(time.Now().Add(tcpReadWait)) != nil {
+	s.in = bufio.NewReaderSize(s.raw, streamBuffer)
+	if s.raw.SetDeadline(time.Now().Add(s.streams.first)) != nil || s.over.Load() {
 		return false
 	}
-	if err := t.Handshake(); err != nil {
+	if s.streams.resolver.isBalancer(s.from.client.Addr()) && !s.introduced() {
+		return false
+	}
+	if s.streams.tls != nil && !s.shake() {
+		return false
+	}
+	return s.raw.SetDeadline(time.Time{}) == nil
+}
+
+// introduced takes who asks from the PROXY header, and reports whether that may connect.
+func (s *stream) introduced() bool {
+	said, err := readProxy(s.in)
+	if err != nil {
+		s.streams.count.unproxied.Add(1)
+		return false
+	}
+	if said.source.IsValid() {
+		s.from.balancer, s.from.proxy, s.from.forgeable = s.from.client, said.version, said.datagram
+		s.from.client, s.from.server = said.source, said.destination
+	}
+	return s.streams.welcome(s.from.client.Addr())
+}
+
+// shake makes the handshake of TLS.
+func (s *stream) shake() bool {
+	t := tls.Server(&buffered{Conn: s.raw, in: s.in}, s.streams.tls)
+	s.conn = t
+	if t.Handshake() != nil {
 		s.streams.count.handshakes.Add(1)
 		return false
 	}
-	return s.SetDeadline(time.Time{}) == nil
+	s.in = bufio.NewReaderSize(t, streamBuffer)
+	return true
 }
+
+// buffered is a connection of which something may have been read already.
+type buffered struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (b *buffered) Read(p []byte) (int, error) { return b.in.Read(p) }
 
 // read reads the next message into msg, of which no more is kept than fits. Before it
 // waits, it sends what is to be sent.
@@ -122,7 +159,7 @@ func (s *stream) complete() bool {
 
 // await sets the time by which the next message must have come whole.
 func (s *stream) await(wait time.Duration) error {
-	if err := s.SetReadDeadline(time.Now().Add(wait)); err != nil {
+	if err := s.raw.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return err
 	}
 	if s.over.Load() { // end came before
@@ -137,22 +174,28 @@ func (s *stream) take(msg []byte) bool {
 	s.active.Store(now.UnixNano())
 	s.queries++
 	h := s.streams.handler
-	reply, ok := h.resolver.admits(h.count, s.client, msg)
+	reply, ok := h.resolver.admits(h.count, s.from.client, msg)
 	if !ok {
 		if reply != nil {
 			_ = s.send(reply)
 		}
 		return reply != nil && isNotify(msg)
 	}
-	a := arrival{
-		client: s.client, server: s.server, transport: h.transport, queue: h.queue, received: now,
-		idle: uint16(s.streams.idleWait() / (100 * time.Millisecond)), atOnce: true,
-	}
+	a := s.from
+	a.received, a.atOnce, a.limited = now, true, h.resolver.overLimit(a.client.Addr(), now)
+	a.idle = uint16(s.streams.idleWait() / (100 * time.Millisecond))
 	if s.answer(msg, a) {
 		return true
 	}
 	a.atOnce = false
-	s.waiting <- struct{}{}
+	select {
+	case s.waiting <- struct{}{}:
+	default: // what is ready does not wait with it
+		if s.flush() != nil {
+			return false
+		}
+		s.waiting <- struct{}{}
+	}
 	s.busy.Add(1)
 	kept := slices.Clone(msg)
 	s.pending.Go(func() {
@@ -183,6 +226,13 @@ func (s *stream) answer(msg []byte, a arrival) (done bool) {
 
 // send queues an answer, and writes when there is much.
 func (s *stream) send(answer []byte) error {
+	size := int64(len(answer))
+	defer s.backlog.Add(-size)
+	if s.backlog.Add(size) > maxBacklog {
+		s.streams.count.unsent.Add(1)
+		s.abort()
+		return errBacklog
+	}
 	s.sending.Lock()
 	defer s.sending.Unlock()
 	s.out = binary.BigEndian.AppendUint16(s.out, uint16(len(answer)))
@@ -192,6 +242,8 @@ func (s *stream) send(answer []byte) error {
 	}
 	return s.write()
 }
+
+var errBacklog = errors.New("the client does not take its answers")
 
 // flush writes the answers that are queued.
 func (s *stream) flush() error {
@@ -206,16 +258,16 @@ func (s *stream) write() error {
 	if len(s.out) == 0 {
 		return nil
 	}
-	err := s.SetWriteDeadline(time.Now().Add(tcpWriteWait))
+	err := s.raw.SetWriteDeadline(time.Now().Add(tcpWriteWait))
 	if err == nil {
-		_, err = s.Conn.Write(s.out)
+		_, err = s.conn.Write(s.out)
 	}
 	if s.out = s.out[:0]; cap(s.out) > 4*streamBuffer {
 		s.out = nil
 	}
 	if err != nil {
 		s.streams.count.unsent.Add(1)
-		s.Close()
+		s.close()
 	}
 	return err
 }
@@ -223,22 +275,16 @@ func (s *stream) write() error {
 // end has the stream read nothing more.
 func (s *stream) end() {
 	s.over.Store(true)
-	_ = s.SetReadDeadline(time.Unix(1, 0))
+	_ = s.raw.SetReadDeadline(time.Unix(1, 0))
 }
 
-// abort closes the connection without a word.
-func (s *stream) abort() {
-	if t, encrypted := s.Conn.(*tls.Conn); encrypted {
-		_ = t.NetConn().Close()
-	}
-	_ = s.Close()
-}
+// abort closes the connection without a word, for any goroutine.
+func (s *stream) abort() { _ = s.raw.Close() }
 
-// Close closes the connection, once.
-func (s *stream) Close() error {
-	if s.closed.Swap(true) {
-		return net.ErrClosed
+// close closes the connection, for the goroutines that serve it.
+func (s *stream) close() {
+	if !s.closed.Swap(true) {
+		s.streams.resolver.connections.leave(s)
+		_ = s.conn.Close()
 	}
-	s.streams.leave(s)
-	return s.Conn.Close()
 }

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// maxConnections bounds the open TCP connections of all listeners, if the
-	// process may have four times as many descriptors: a quarter is theirs, so
-	// that upstreams, lists and journal always find some.
+	// maxConnections bounds the open TCP connections of all listeners without HTTP, if
+	// the process may have four times as many descriptors; those with HTTP have as many
+	// more, and upstreams, lists and journal always find some.
 	maxConnections = 4000
 	minConnections = 64
 	// maxOfClient bounds those of one client: an IPv4 address, or an IPv6 prefix of
-	// clientBits6.
+	// clientBits6. Those of a balancer are of many, and it bounds its own.
 	maxOfClient = 256
 	clientBits6 = 56
 	// idlest is how long a connection must have been silent to be closed for one that
@@ -42,6 +42,7 @@ type streams struct {
 	rooms    sync.Pool   // *[streamBuffer]byte, of answers
 	ended    atomic.Bool
 	serving  sync.WaitGroup
+	accepts  sync.WaitGroup // accept
 
 	queries           int           // bound for one connection
 	first, next, busy time.Duration // waits for a query: tcpReadWait, tcpIdleWait, tcpBusyWait
@@ -83,26 +84,29 @@ func (l *streams) accept() error {
 // ACL get REFUSED, that is for the stream to tell them.
 func (l *streams) begin(c net.Conn) {
 	s := &stream{
-		Conn: c, streams: l, client: addrPort(c.RemoteAddr()), server: addrPort(c.LocalAddr()),
-		waiting: make(chan struct{}, maxPipelined),
+		raw: c, conn: c, streams: l, waiting: make(chan struct{}, maxPipelined),
+		from: arrival{client: addrPort(c.RemoteAddr()), server: addrPort(c.LocalAddr()), transport: l.handler.transport, queue: l.handler.queue},
 	}
-	if now := l.resolver.settings.Load(); now.DropOthers && !now.allowed(s.client.Addr()) {
-		l.count.ignored.Add(1)
+	balanced := l.resolver.isBalancer(s.from.client.Addr())
+	if !balanced && !l.welcome(s.from.client.Addr()) {
 		c.Close()
 		return
 	}
-	if !l.resolver.connections.enter(s) {
+	if !l.resolver.connections.enter(s, balanced) {
 		l.count.crowded.Add(1)
 		c.Close()
 		return
 	}
-	if l.tls != nil {
-		s.Conn = tls.Server(c, l.tls)
-	}
 	l.serving.Go(s.serve)
-	if l.ended.Load() { // each may have missed it
-		s.end()
+}
+
+// welcome tells whether a client may connect.
+func (l *streams) welcome(client netip.Addr) bool {
+	if s := l.resolver.settings.Load(); s.DropOthers && !s.allowed(client) {
+		l.count.ignored.Add(1)
+		return false
 	}
+	return true
 }
 
 // exhausted tells whether a connection could not be accepted for want of something
@@ -119,13 +123,12 @@ func (l *streams) idleWait() time.Duration {
 	return l.next
 }
 
-func (l *streams) leave(s *stream) { l.resolver.connections.leave(s) }
-
 // shutdown accepts nothing more, answers what was read, and closes. When ctx ends it
 // closes at once.
 func (l *streams) shutdown(ctx context.Context) error {
 	l.ended.Store(true)
 	err := l.Close()
+	l.accepts.Wait()
 	l.each((*stream).end)
 	done := make(chan struct{})
 	go func() {
@@ -154,29 +157,30 @@ type connections struct {
 	ofClient int // bound for one client
 
 	mu      sync.Mutex
-	open    map[*stream]struct{}
+	open    map[*stream]netip.Prefix // and what counts as their client
 	clients map[netip.Prefix]int
 	n       atomic.Int64 // len(open)
 }
 
 func newConnections(limit int) *connections {
-	return &connections{limit: limit, ofClient: min(maxOfClient, max(limit/4, 1)), open: map[*stream]struct{}{}, clients: map[netip.Prefix]int{}}
+	return &connections{limit: limit, ofClient: min(maxOfClient, max(limit/4, 1)), open: map[*stream]netip.Prefix{}, clients: map[netip.Prefix]int{}}
 }
 
-// enter takes a place, if need be that of the connection that was silent longest.
-func (c *connections) enter(s *stream) bool {
+// enter takes a place, if need be that of the connection that was silent longest. Those
+// of a balancer are of many clients.
+func (c *connections) enter(s *stream, balanced bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	client := clientPrefix(s.client.Addr())
-	if c.clients[client] >= c.ofClient {
+	client := clientPrefix(s.from.client.Addr())
+	if !balanced && c.clients[client] >= c.ofClient {
 		return false
 	}
 	if len(c.open) >= c.limit && !c.evict(now) {
 		return false
 	}
 	s.active.Store(now.UnixNano())
-	c.open[s] = struct{}{}
+	c.open[s] = client
 	c.clients[client]++
 	c.n.Store(int64(len(c.open)))
 	return true
@@ -207,12 +211,12 @@ func (c *connections) leave(s *stream) {
 }
 
 func (c *connections) remove(s *stream) {
-	if _, open := c.open[s]; !open {
+	client, open := c.open[s]
+	if !open {
 		return
 	}
 	delete(c.open, s)
 	c.n.Store(int64(len(c.open)))
-	client := clientPrefix(s.client.Addr())
 	if c.clients[client]--; c.clients[client] == 0 {
 		delete(c.clients, client)
 	}

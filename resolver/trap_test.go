@@ -62,7 +62,7 @@ func dialTCP(t testing.TB, k *rig) *net.TCPConn {
 
 func send(t testing.TB, c net.Conn, msg []byte) {
 	t.Helper()
-	if _, isTCP := c.(*net.TCPConn); isTCP {
+	if _, isUDP := c.(*net.UDPConn); !isUDP {
 		msg = append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...)
 	}
 	_, err := c.Write(msg)
@@ -71,7 +71,7 @@ func send(t testing.TB, c net.Conn, msg []byte) {
 
 func receive(t testing.TB, c net.Conn) []byte {
 	t.Helper()
-	if _, isTCP := c.(*net.TCPConn); isTCP {
+	if _, isUDP := c.(*net.UDPConn); !isUDP {
 		msg, err := readTCP(c)
 		check(t, err)
 		return msg
@@ -117,8 +117,9 @@ func header(id, flags uint16, counts ...uint16) []byte {
 	return msg
 }
 
-// bothTransports runs a test over UDP and over TCP.
-func bothTransports(t *testing.T, k *rig, test func(t *testing.T, c net.Conn)) {
+// eachTransport runs a test over UDP and over TCP.
+func eachTransport(t *testing.T, k *rig, test func(t *testing.T, c net.Conn)) {
+	t.Run("tls", func(t *testing.T) { test(t, dialTLS(t, k)) })
 	t.Run("udp", func(t *testing.T) { test(t, dialUDP(t, k)) })
 	t.Run("tcp", func(t *testing.T) { test(t, dialTCP(t, k)) })
 }
@@ -151,14 +152,14 @@ func serves(t testing.TB, c net.Conn) {
 
 func TestQuestionCountZero(t *testing.T) {
 	t.Parallel()
-	bothTransports(t, trapRig(t), func(t *testing.T, c net.Conn) {
+	eachTransport(t, trapRig(t), func(t *testing.T, c net.Conn) {
 		rejects(t, c, header(1, wire.RD), wire.RCodeFormErr)
 	})
 }
 
 func TestQuestionCountTwo(t *testing.T) {
 	t.Parallel()
-	bothTransports(t, trapRig(t), func(t *testing.T, c net.Conn) {
+	eachTransport(t, trapRig(t), func(t *testing.T, c net.Conn) {
 		question := queryOf(t, "bad.example.", dns.TypeA)[wire.HeaderLen:]
 		msg := slices.Concat(header(2, wire.RD, 2), question, question)
 		rejects(t, c, msg, wire.RCodeFormErr)
@@ -170,7 +171,7 @@ func TestQuestionCountTwo(t *testing.T) {
 func TestQuestionCutShort(t *testing.T) {
 	t.Parallel()
 	k := trapRig(t)
-	bothTransports(t, k, func(t *testing.T, c net.Conn) {
+	eachTransport(t, k, func(t *testing.T, c net.Conn) {
 		whole := queryOf(t, "bad.example.", dns.TypeA)
 		for _, cut := range []int{wire.HeaderLen, len(whole) - 1, len(whole) - 2, len(whole) - 3, len(whole) - 4, len(whole) - 5} {
 			rejects(t, c, whole[:cut], wire.RCodeFormErr)
@@ -184,7 +185,7 @@ func TestQuestionCutShort(t *testing.T) {
 func TestUnknownOpcode(t *testing.T) {
 	t.Parallel()
 	k := trapRig(t)
-	bothTransports(t, k, func(t *testing.T, c net.Conn) {
+	eachTransport(t, k, func(t *testing.T, c net.Conn) {
 		for opcode := uint16(1); opcode < 16; opcode++ { // NOTIFY is 4, UPDATE 5
 			msg := queryOf(t, "bad.example.", dns.TypeSOA)
 			wire.SetFlags(msg, opcode<<wire.OpcodeShift)
@@ -192,14 +193,14 @@ func TestUnknownOpcode(t *testing.T) {
 		}
 	})
 	// Half of the queries are those of rejects that want an answer.
-	if s := k.Stats(); s.Responses[wire.RCodeNotImp] != 30 || s.Responses[wire.RCodeNoError] != 30 || s.Queries["udp"] != 30 || s.Queries["tcp"] != 30 {
+	if s := k.Stats(); s.Responses[wire.RCodeNotImp] != 45 || s.Responses[wire.RCodeNoError] != 45 || s.Queries["udp"] != 30 || s.Queries["tcp"] != 30 || s.Queries["dot"] != 30 {
 		t.Errorf("%+v: expected each query and response to be counted", s)
 	}
 }
 
 func TestTwoOPTRecords(t *testing.T) {
 	t.Parallel()
-	bothTransports(t, trapRig(t), func(t *testing.T, c net.Conn) {
+	eachTransport(t, trapRig(t), func(t *testing.T, c net.Conn) {
 		msg := queryOf(t, "bad.example.", dns.TypeA)
 		wire.SetCounts(msg, 0, 0, 2)
 		msg = wire.AppendOPT(wire.AppendOPT(msg, 1232, false, 0, nil), 1232, false, 0, nil)
@@ -209,7 +210,7 @@ func TestTwoOPTRecords(t *testing.T) {
 
 func TestOPTOfAnotherName(t *testing.T) {
 	t.Parallel()
-	bothTransports(t, trapRig(t), func(t *testing.T, c net.Conn) {
+	eachTransport(t, trapRig(t), func(t *testing.T, c net.Conn) {
 		msg := queryOf(t, "bad.example.", dns.TypeA)
 		wire.SetCounts(msg, 0, 0, 1)
 		opt := wire.AppendOPT(nil, 1232, false, 0, nil)
@@ -220,7 +221,7 @@ func TestOPTOfAnotherName(t *testing.T) {
 
 func TestPointerLoopInQuery(t *testing.T) {
 	t.Parallel()
-	bothTransports(t, trapRig(t), func(t *testing.T, c net.Conn) {
+	eachTransport(t, trapRig(t), func(t *testing.T, c net.Conn) {
 		for _, name := range [][]byte{
 			{0xC0, 12},           // to itself
 			{1, 'a', 0xC0, 12},   // to its own beginning
@@ -492,8 +493,9 @@ func TestTCPConnectionsOpenedAndDropped(t *testing.T) {
 // none was, the new one is closed.
 func TestTCPConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	k := trapRig(t)
+	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
 	k.connections.limit = 2
+	k.listener.Serve()
 	silent, talking := dialTCP(t, k), dialTCP(t, k)
 	serves(t, silent)
 	serves(t, talking)
@@ -505,7 +507,7 @@ func TestTCPConnectionsAreBounded(t *testing.T) {
 		t.Errorf("%d connections counted as crowded out, expected 1", n)
 	}
 	for _, s := range k.connections.of(k.listener.tcp) {
-		if s.client == unmap(silent.LocalAddr().(*net.TCPAddr).AddrPort()) {
+		if s.from.client == unmap(silent.LocalAddr().(*net.TCPAddr).AddrPort()) {
 			s.active.Add(-int64(2 * idlest))
 		}
 	}
@@ -522,8 +524,9 @@ func TestTCPConnectionsAreBounded(t *testing.T) {
 // One client has no more than its part.
 func TestTCPConnectionsOfOneClientAreBounded(t *testing.T) {
 	t.Parallel()
-	k := trapRig(t)
+	k := newRig(t, rigOptions{specs: specsOf(list(t, "stealers", trapList)), idle: true})
 	k.connections.ofClient = 1
+	k.listener.Serve()
 	serves(t, dialTCP(t, k))
 	if _, err := readTCP(dialTCP(t, k)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v, expected that the connection is closed", err)

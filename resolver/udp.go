@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"sinkhole/hits"
 )
 
 // maxQuery is the largest query that is read, in octets. What is longer is cut
@@ -28,6 +30,8 @@ type packetConn struct {
 	prompt    *prompt
 	datagrams *datagrams
 	from      peer          // of the datagram that is looked at
+	proxied   []proxied     // of the datagrams of the batch, only with balancers
+	unproxied uint64        // bit i: datagram i lacks its header
 	reading   chan struct{} // closed when the reader runs
 	finished  chan struct{} // closed when it has ended, and nothing waits any more
 	released  chan struct{} // closed when the library is to be told so
@@ -43,11 +47,21 @@ type controller interface {
 
 // peer is where a datagram came from, and the address it was sent to.
 type peer struct {
-	remote netip.AddrPort // IPv4-mapped addresses as IPv4
-	local  netip.AddrPort
-	oob    []byte // control message that sends the answer from local; nil: the socket's own address
+	remote   netip.AddrPort // IPv4-mapped addresses as IPv4
+	local    netip.AddrPort
+	balancer netip.AddrPort // the socket's other end, where that named remote and local
+	proxy    hits.Proxy     // how
+	oob      []byte         // control message that sends the answer from local; nil: the socket's own address
 
 	received time.Time
+}
+
+// other is the socket's other end.
+func (p *peer) other() netip.AddrPort {
+	if p.balancer.IsValid() {
+		return p.balancer
+	}
+	return p.remote
 }
 
 func (p *peer) Network() string { return "udp" }
@@ -66,6 +80,9 @@ func newPacketConn(c *net.UDPConn, r *Resolver, answers *prompt) (*packetConn, e
 	}
 	var err error
 	p.datagrams, err = newDatagrams(c, started, func(n int) { answers.count.unsent.Add(uint64(n)) })
+	if r.balancers != nil {
+		p.proxied = make([]proxied, maxBatch)
+	}
 	if err == nil {
 		answers.waiters = newWaiters(answers, p.datagrams)
 	}
@@ -96,6 +113,10 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, err
 		}
 		failures = 0
+		if p.proxied != nil && !p.relabel(&msg) {
+			p.prompt.count.unproxied.Add(1)
+			continue
+		}
 		reply, ok := p.resolver.admits(p.prompt.count, p.from.remote, msg)
 		handled := !ok
 		if ok {
@@ -122,10 +143,55 @@ func (p *packetConn) take() (msg []byte, received time.Time, err error) {
 	msg, received, err = p.datagrams.take(&p.from)
 	n, last := p.datagrams.batch()
 	p.prompt.pressed = n == maxBatch && maxBatch > 1
+	if err == nil && last == 0 && p.proxied != nil {
+		p.unwrap(n)
+	}
 	if err == nil && last == 0 && n >= aheadFrom {
-		p.prompt.look(n, p.datagrams.datagram)
+		p.prompt.look(n, p.datagram)
 	}
 	return msg, received, err
+}
+
+// unwrap reads the PROXY headers of a batch.
+func (p *packetConn) unwrap(n int) {
+	p.unproxied = 0
+	for i := range n {
+		var ok bool
+		if p.proxied[i], ok = p.resolver.unwrap(p.datagrams.datagram(i)); !ok {
+			p.unproxied |= 1 << i
+		}
+	}
+}
+
+// datagram is one of the batch without its PROXY header, and who sent it.
+func (p *packetConn) datagram(i int) (from netip.Addr, msg []byte) {
+	from, msg = p.datagrams.datagram(i)
+	if p.proxied == nil {
+		return from, msg
+	}
+	if p.unproxied>>i&1 != 0 {
+		return from, nil
+	}
+	if said := &p.proxied[i]; said.source.IsValid() {
+		from = said.source.Addr()
+	}
+	return from, msg[p.proxied[i].length:]
+}
+
+// relabel takes the PROXY header off the datagram that take gave last, and has it come
+// from where that says. It reports whether the datagram has a header if it needs one.
+func (p *packetConn) relabel(msg *[]byte) bool {
+	_, i := p.datagrams.batch()
+	if p.unproxied>>i&1 != 0 {
+		return false
+	}
+	said := &p.proxied[i]
+	*msg = (*msg)[said.length:]
+	if said.source.IsValid() {
+		p.from.balancer, p.from.proxy = p.from.remote, said.version
+		p.from.remote, p.from.local = said.source, said.destination
+	}
+	return true
 }
 
 // seen is what was seen of the datagram that take gave last.

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -17,6 +18,9 @@ const maxKept = 512
 
 // maxFree is how much memory of waiters and exchanges is kept for the next ones.
 const maxFree = 1024
+
+// placeShare is the part of the places that one client may have.
+const placeShare = 4
 
 // maxFreeClients is for how many clients an exchange keeps its memory.
 const maxFreeClients = 64
@@ -36,8 +40,9 @@ type waiters struct {
 	resolver  *Resolver
 	datagrams *datagrams
 	ports     *upstream.Ports
-	places    int // for clients that wait
-	waiting   int // clients that do
+	places    int                // for queries that wait
+	waiting   int                // queries that do
+	clients   map[netip.Addr]int // and how many of each client
 
 	exchanges      map[string]*outgoing // by cache key
 	oldest, newest *outgoing            // in the order of asking
@@ -68,7 +73,7 @@ func newWaiters(p *prompt, d *datagrams) *waiters {
 	if p.resolver.ports == nil {
 		return nil
 	}
-	w := &waiters{prompt: p, resolver: p.resolver, datagrams: d, exchanges: map[string]*outgoing{}, places: p.resolver.places()}
+	w := &waiters{clients: map[netip.Addr]int{}, prompt: p, resolver: p.resolver, datagrams: d, exchanges: map[string]*outgoing{}, places: p.resolver.places()}
 	w.ports = p.resolver.ports(d.watch)
 	d.waiters = w
 	return w
@@ -86,6 +91,11 @@ func (w *waiters) take(q *request, msg []byte) fate {
 	var buffer [cache.MaxKey]byte
 	key := q.appendKey(buffer[:0])
 	x := w.exchanges[string(key)]
+	if client := q.client.Addr(); w.clients[client] >= w.ofClient() && !w.resolver.settings.Load().believes(client) {
+		w.prompt.count.shed.Add(1)
+		w.resolver.cache.Missed(key)
+		return tooMany
+	}
 	if w.waiting >= w.places && (x == nil || w.waiting >= 2*w.places) && q.received.Sub(w.oldest.asked.Started()) < w.resolver.fairWait {
 		w.prompt.count.shed.Add(1)
 		w.resolver.cache.Missed(key)
@@ -109,6 +119,7 @@ func (w *waiters) take(q *request, msg []byte) fate {
 		return forLibrary
 	}
 	w.await(1)
+	w.clients[q.client.Addr()]++
 	w.resolver.cache.Missed(key)
 	x.clients = append(x.clients, w.keep(q, msg))
 	return taken
@@ -182,7 +193,18 @@ func (w *waiters) end(x *outgoing) {
 	}
 	x.older, x.newer = nil, nil
 	w.await(-len(x.clients))
+	for _, c := range x.clients {
+		client := c.request.client.Addr()
+		if w.clients[client]--; w.clients[client] <= 0 {
+			delete(w.clients, client)
+		}
+	}
 }
+
+// ofClient is in how many of the places one client's queries may wait: what upstreams
+// hold back for long must not go out to one address at once (DNSBomb, CVE-2024-33655).
+// Forwarders ask for many.
+func (w *waiters) ofClient() int { return max(w.places/placeShare, minPlaces) }
 
 // await counts clients that wait from now on, or no more.
 func (w *waiters) await(clients int) {
@@ -295,7 +317,7 @@ func (w *waiters) respond(c *waiter) (done bool) {
 func (w *waiters) send(c *waiter, answer []byte) {
 	w.prompt.count.queries[w.prompt.transport].Add(1)
 	if answer == nil {
-		w.prompt.count.dropped.Add(1)
+		w.prompt.count.unanswered(&c.request)
 		return
 	}
 	w.prompt.count.answer(answer)
@@ -322,7 +344,7 @@ func (w *waiters) next() (msg []byte, from *peer) {
 			continue
 		}
 		q := &c.request
-		from = &peer{remote: q.client, local: q.server, received: q.received}
+		from = &peer{remote: q.client, local: q.server, balancer: q.balancer, proxy: q.proxy, received: q.received}
 		if c.from.told > 0 {
 			from.oob = slices.Clone(c.from.control[:c.from.told])
 		}

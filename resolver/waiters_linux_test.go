@@ -99,24 +99,37 @@ func TestWaitersShedTheOldest(t *testing.T) {
 		names[i] = fmt.Sprintf("n%d.example.", i)
 	}
 	z, release := heldZone(t, names...)
-	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, readers: maxMisses / places, fairWait: 1})
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, idle: true, fairWait: 1})
+	k.listener.udp[0].prompt.waiters.places = places
+	k.listener.Serve()
 	const others = maxMisses / 2
 	k.misses.Add(others) // with the library: they take no places of a reader's clients
 	c := dialUDP(t, k)
+	second := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	late, err := second.Dial("udp", k.listener.Addr().String())
+	check(t, err)
+	defer late.Close()
+	check(t, late.SetDeadline(time.Now().Add(patience)))
 	for i, name := range names {
 		query := queryOf(t, name, dns.TypeA)
 		wire.SetID(query, uint16(i))
-		if i == places {
-			eventually(t, "all before wait", func() bool { return k.Stats().Waiting == others+places })
+		if i < places {
+			send(t, c, query)
+			continue
 		}
-		send(t, c, query)
+		eventually(t, "all before wait", func() bool { return k.Stats().Waiting == others+places })
+		send(t, late, query)
 	}
 	if reply := receive(t, c); wire.ID(reply) != 0 || wire.Flags(reply)&wire.RCodeMask != wire.RCodeServFail {
 		t.Errorf("%x, expected SERVFAIL to the first query", reply)
 	}
 	release()
-	for range places {
-		if reply := receive(t, c); wire.ID(reply) == 0 || wire.Flags(reply)&wire.RCodeMask != 0 {
+	for i := range places {
+		from := c
+		if i == 0 {
+			from = late.(*net.UDPConn)
+		}
+		if reply := receive(t, from); wire.ID(reply) == 0 || wire.Flags(reply)&wire.RCodeMask != 0 {
 			t.Errorf("%x, expected an answer to the other queries", reply)
 		}
 	}
@@ -228,5 +241,43 @@ func TestShutdownAnswersAllThatWaits(t *testing.T) {
 	<-stopped
 	if s := k.Stats(); s.Waiting != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Of what upstreams hold back, one client has no more than its part: it must not all go out
+// to one address, which may be forged, at once (DNSBomb, CVE-2024-33655). Others go on.
+func TestTrapWaitingOfOneClientIsBounded(t *testing.T) {
+	t.Parallel()
+	names := make([]string, 200)
+	for i := range names {
+		names[i] = fmt.Sprintf("n%d.example.", i)
+	}
+	z, release := heldZone(t, append(names, "other.example.")...)
+	k := newRig(t, rigOptions{servers: []string{z.addr}, timeout: patience, idle: true})
+	w := k.listener.udp[0].prompt.waiters
+	w.places = 400
+	part := w.ofClient()
+	k.listener.Serve()
+	c := dialUDP(t, k)
+	for i := range part + 50 {
+		send(t, c, queryOf(t, names[i%len(names)], dns.TypeA))
+	}
+	eventually(t, "the rest is refused", func() bool { return k.Stats().Shed == 50 })
+	d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	other, err := d.Dial("udp", k.listener.Addr().String())
+	check(t, err)
+	defer other.Close()
+	check(t, other.SetDeadline(time.Now().Add(patience)))
+	send(t, other, queryOf(t, "other.example.", dns.TypeA))
+	eventually(t, "another client waits", func() bool { return k.Stats().Waiting == int64(part)+1 })
+	release()
+	if reply := receive(t, other); wire.Flags(reply)&wire.RCodeMask != 0 {
+		t.Errorf("%x", reply)
+	}
+	eventually(t, "nobody waits", func() bool { return k.Stats().Waiting == 0 })
+	send(t, c, queryOf(t, "n0.example.", dns.TypeA))
+	k.stop()
+	if n := len(w.clients); n != 0 {
+		t.Errorf("%d clients are still counted", n)
 	}
 }

@@ -20,6 +20,7 @@ func (h *handler) whole(msg []byte, a arrival, room []byte) (answer []byte, ok b
 	if reply, admitted := h.resolver.admits(h.count, a.client, msg); !admitted {
 		return reply, false
 	}
+	a.limited = h.resolver.overLimit(a.client.Addr(), a.received)
 	answer, _ = h.settle(msg, a, room)
 	return answer, true
 }
@@ -59,7 +60,7 @@ func (h *handler) settle(msg []byte, a arrival, room []byte) (answer []byte, wai
 	}
 	h.count.queries[a.transport].Add(1)
 	if answer == nil {
-		h.count.dropped.Add(1)
+		h.count.unanswered(q)
 		return nil, false
 	}
 	h.count.answer(answer)
@@ -69,8 +70,11 @@ func (h *handler) settle(msg []byte, a arrival, room []byte) (answer []byte, wai
 // answer reads a message that is a request into q, and answers it.
 func (h *handler) answer(q *request, msg, room []byte) []byte {
 	if q.Parse(msg) == nil {
-		h.resolver.identify(q, msg[q.OptionsAt:][:q.OptionsLen])
+		h.resolver.introduce(q, msg[q.OptionsAt:][:q.OptionsLen])
 		return h.resolver.respond(q, room)
+	}
+	if answer := h.resolver.cookieAlone(q, msg, room); answer != nil {
+		return answer
 	}
 	q.Query = wire.Query{}
 	bare := wire.Flags(msg) & (wire.OpcodeMask | wire.RD)
@@ -88,7 +92,7 @@ func (h *handler) answer(q *request, msg, room []byte) []byte {
 	if !q.fill(&m) {
 		return h.resolver.malformed(q, room)
 	}
-	h.resolver.identifyUnpacked(q, &m)
+	h.resolver.introduceUnpacked(q, &m)
 	return h.resolver.respond(q, room)
 }
 

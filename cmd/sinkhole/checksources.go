@@ -20,6 +20,7 @@ import (
 func checkBeside(c *configs.Config) error {
 	faults, _ := errors.AsType[configs.Faults](c.CheckFiles())
 	faults = append(faults, sourceFaults(c)...)
+	faults = append(faults, certificateFaults(c)...)
 	if len(faults) == 0 {
 		return nil
 	}

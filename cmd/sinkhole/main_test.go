@@ -33,6 +33,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DNS", freePort(t))
 			e.Setenv("UID", strconv.Itoa(os.Geteuid()))
 			e.Setenv("HTTP", freePort(t))
+			e.Setenv("HTTPS", freePort(t))
+			e.Setenv("QUIC", freePort(t))
 			e.Setenv("UPSTREAM", startUpstream(t).String())
 			e.Setenv("LISTS", "127.0.0.1:"+freePort(t))
 			e.Values[publisherKey{}] = &publisher{}
@@ -46,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"journaled": cmdJournaled,
 			"publish":   cmdPublish,
 			"withdraw":  cmdWithdraw,
+			"certify":   cmdCertify,
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition == "root" {
@@ -93,17 +96,19 @@ func cmdReady(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func waitReady(addr string) error {
-	return eventually(func() error {
-		r, err := http.Get("http://" + addr + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer r.Body.Close()
-		if r.StatusCode != http.StatusOK {
-			return fmt.Errorf("/readyz says %s", r.Status)
-		}
-		return nil
-	})
+	return eventually(func() error { return readyNow(addr) })
+}
+
+func readyNow(addr string) error {
+	r, err := http.Get("http://" + addr + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz says %s", r.Status)
+	}
+	return nil
 }
 
 // eventually tries until there is no error or patience ends.

@@ -42,10 +42,12 @@ type descriptions struct {
 	build, ready                                                                              *prometheus.Desc
 	queries, responses, refused, ignored, dropped, truncated                                  *prometheus.Desc
 	stale, failedBefore, coalesced, shed, failed, unsent, panics, malformed, crowded, waiting *prometheus.Desc
+	limited, restrained, badCookies, evicted, handshakes, unproxied                           *prometheus.Desc
 	rebound, kernelDrops                                                                      *prometheus.Desc
 	indicators, serial, memory, updateTook                                                    *prometheus.Desc
 	notifies                                                                                  *prometheus.Desc
 	lists                                                                                     listDescriptions
+	encrypted                                                                                 encryptedDescriptions
 	verdicts, journaled, queued, lost, lines, segments, bytes, removed                        *prometheus.Desc
 	journalErrors                                                                             *prometheus.Desc
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
@@ -77,7 +79,13 @@ func newCollector(s *server) *collector {
 		unsent:       d("responses_unsent_total", "Answers that the socket did not take."),
 		panics:       d("faults_total", "Queries answered SERVFAIL after a fault in the program."),
 		malformed:    d("queries_malformed_total", "Messages that are no DNS query."),
-		crowded:      d("tcp_connections_refused_total", "TCP connections closed since too many were open."),
+		crowded:      d("tcp_connections_refused_total", "TCP connections closed since too many were open, of all clients or of one."),
+		evicted:      d("tcp_connections_evicted_total", "Silent TCP connections closed to make room for others."),
+		handshakes:   d("tls_handshakes_failed_total", "TLS connections of clients that came to no handshake."),
+		limited:      d("clients_limited_total", "Queries over the limit of their client (clients.rate_limit)."),
+		restrained:   d("responses_limited_total", "Answers held back, or cut down to TC, since too many were alike (clients.response_rate_limit)."),
+		badCookies:   d("cookies_bad_total", "Server cookies (RFC 7873) of clients that are not ours, or too old."),
+		unproxied:    d("proxy_headers_missing_total", "Datagrams and connections of balancers without a valid PROXY header, dropped."),
 		waiting:      d("queries_waiting", "Queries that wait for an upstream now."),
 		kernelDrops:  d("udp_kernel_drops_total", "Datagrams that the kernel dropped since the socket's buffer was full.", "listener"),
 		indicators:   d("policy_indicators", "Indicators in force, allow entries included."),
@@ -86,6 +94,7 @@ func newCollector(s *server) *collector {
 		updateTook:   d("list_update_duration_seconds", "How long the latest update of the lists took."),
 		notifies:     d("list_notifies_total", "NOTIFY messages about zones that are lists, by what became of them.", "outcome"),
 		lists:        newListDescriptions(d),
+		encrypted:    newEncryptedDescriptions(d),
 		verdicts:     d("hits_verdicts_total", "Hits: verdicts_total = journaled_total + queued + lost_total, always."),
 		journaled:    d("hits_journaled_total", "Hits in lines written to the journal."),
 		queued:       d("hits_queued", "Hits that wait to be written."),
@@ -130,6 +139,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, l := range c.s.listeners {
 		m.counter(c.desc.kernelDrops, l.Drops(), l.Addr().String())
 	}
+	c.desc.encrypted.collect(m, c.s.resolver.Stats().Encrypted, c.s.certificate)
 	c.policy(m, c.s.lists)
 	for _, l := range c.s.statuses() {
 		c.desc.lists.collect(m, &l)
@@ -165,6 +175,12 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.counter(c.desc.panics, s.Panics)
 	m.counter(c.desc.malformed, s.Malformed)
 	m.counter(c.desc.crowded, s.Crowded)
+	m.counter(c.desc.evicted, s.Evicted)
+	m.counter(c.desc.handshakes, s.Handshakes)
+	m.counter(c.desc.unproxied, s.Unproxied)
+	m.counter(c.desc.limited, s.Limited)
+	m.counter(c.desc.restrained, s.Restrained)
+	m.counter(c.desc.badCookies, s.BadCookies)
 	m.gauge(c.desc.waiting, float64(s.Waiting))
 }
 

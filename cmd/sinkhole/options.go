@@ -92,9 +92,17 @@ func edeCode(e configs.EDE) uint16 {
 
 // settings are what a reload may change of the resolver.
 func settings(c *configs.Config) resolver.Settings {
+	var secrets []resolver.CookieSecret
+	read, _ := c.Clients.CookieSecrets() // checkBeside has read it already
+	for _, secret := range read {
+		secrets = append(secrets, secret)
+	}
+	limit := c.Clients.RateLimit
 	return resolver.Settings{
 		Allow: c.Clients.Allow, Forwarders: c.Clients.Forwarders, Disbelieved: disbelieved(c.Clients.Believe), Expected: c.Clients.Expected, DropOthers: c.Clients.Refuse == configs.RefuseDrop,
 		IPv4: sink(c.Sinkhole.IPv4), IPv6: sink(c.Sinkhole.IPv6), SinkholeTTL: c.Sinkhole.TTL, Explain: explainLevel(c.Sinkhole.Explain),
+		RateLimit:          resolver.RateLimit{PerSecond: limit.QueriesPerSecond, Burst: limit.Burst, Bits4: limit.IPv4Prefix, Bits6: limit.IPv6Prefix},
+		ResponsesPerSecond: c.Clients.ResponseRateLimit, CookieSecrets: secrets,
 		Nonexistent: bypassNames(c.Local.Bypass), KeepSingleLabel: c.Local.SingleLabel == configs.SingleLabelNoData,
 	}
 }

@@ -26,21 +26,29 @@ type process struct {
 	cmd      *exec.Cmd
 	stderr   *bytes.Buffer
 	started  time.Time
+	sockets  []*os.File // that it is passed
 }
 
 // startProcess runs the server. lists is YAML for the keys that the test is
 // about; the rest is filled in.
 func startProcess(t testing.TB, dir, lists string) *process {
 	t.Helper()
+	p := preparedProcess(t, dir, "127.0.0.1:"+freePort(t), lists)
+	p.start()
+	return p
+}
+
+// preparedProcess is one that does not run yet.
+func preparedProcess(t testing.TB, dir, addr, lists string) *process {
+	t.Helper()
 	p := &process{
-		t: t, dir: dir, dns: "127.0.0.1:" + freePort(t), http: "127.0.0.1:" + freePort(t), upstream: startUpstream(t),
+		t: t, dir: dir, dns: addr, http: "127.0.0.1:" + freePort(t), upstream: startUpstream(t),
 		stderr: new(bytes.Buffer),
 	}
 	config := fmt.Sprintf("listen: {dns: [%q]}\nconsole: {listen: %q}\nupstream: {servers: [%q]}\nlog: {format: json}\n%s\n", p.dns, p.http, p.upstream, lists)
 	if err := os.WriteFile(p.path("sinkhole.yaml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.start()
 	return p
 }
 
@@ -49,6 +57,9 @@ func (p *process) path(name string) string { return filepath.Join(p.dir, name) }
 func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command("sinkhole", "serve", "-c", p.path("sinkhole.yaml"))
+	if p.sockets != nil {
+		activated(p.cmd, p.sockets)
+	}
 	p.cmd.Stderr = p.stderr
 	p.started = time.Now()
 	if err := p.cmd.Start(); err != nil {
@@ -153,4 +164,11 @@ func (p *process) fails(args ...string) {
 	if out, err := exec.Command("sinkhole", append(args, "-c", p.path("sinkhole.yaml"))...).CombinedOutput(); err == nil {
 		p.t.Fatalf("sinkhole %s succeeded:\n%s", strings.Join(args, " "), out)
 	}
+}
+
+// activated makes the command of a process pass sockets, as systemd does.
+func activated(cmd *exec.Cmd, files []*os.File) {
+	cmd.ExtraFiles = files
+	cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=` + string(rune('0'+len(files))) + ` exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
 }

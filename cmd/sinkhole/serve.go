@@ -84,6 +84,7 @@ func (s *server) wait(signals <-chan os.Signal) error {
 func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	s.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("delay", s.started.Listen.ShutdownDelay))
 	s.notReady("stopping")
+	s.manager.stopping(s.started.Listen.ShutdownDelay + stopWithin)
 	delay := time.After(s.started.Listen.ShutdownDelay)
 	for waiting := s.started.Listen.ShutdownDelay > 0; waiting; {
 		select {
@@ -100,10 +101,11 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 func (s *server) greet(w io.Writer) {
 	p := s.lists.Policy()
 	var where []string
-	for _, a := range s.addresses() {
-		where = append(where, a.String())
+	for _, l := range s.listeners {
+		where = append(where, l.Addr().String())
 	}
 	fmt.Fprintf(w, "\nsinkhole %s answers DNS on %s (UDP and TCP)\n", versionText(), strings.Join(where, ", "))
+	s.greetEncrypted(w)
 	fmt.Fprintf(w, "  %s from %s; hits are written to %s\n", plural(p.Indicators(), "indicator", "indicators"), listsText(s.lists.Status()), shortPath(s.started.Hits.Journal.Path))
 	for _, c := range s.consoles {
 		fmt.Fprintf(w, "  metrics and health on http://%s/metrics, /healthz, /readyz\n", c.Addr())

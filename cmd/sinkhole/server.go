@@ -23,6 +23,7 @@ import (
 	"sinkhole/hits/console"
 	"sinkhole/resolver"
 	"sinkhole/resolver/cache"
+	"sinkhole/resolver/certificate"
 	"sinkhole/resolver/upstream"
 )
 
@@ -32,18 +33,22 @@ type server struct {
 	log   *zap.Logger
 	level zap.AtomicLevel
 
-	journal   *hits.Journal
-	writer    int         // thread of the journal's writer, where the system has such
-	store     *feed.Store // nil: nothing is kept of lists
-	lists     *blocklist.Lists
-	cache     *cache.Cache
-	forwarder *upstream.Forwarder
-	resolver  *resolver.Resolver
-	listeners []*resolver.Listener
-	consoles  []*console.Server
-	control   *control
-	answers   *cacheFile // nil: the cache begins empty
-	memory    *memory
+	journal     *hits.Journal
+	writer      int         // thread of the journal's writer, where the system has such
+	store       *feed.Store // nil: nothing is kept of lists
+	lists       *blocklist.Lists
+	cache       *cache.Cache
+	forwarder   *upstream.Forwarder
+	resolver    *resolver.Resolver
+	inherited   *inherited
+	listeners   []*resolver.Listener
+	encrypted   []encryptedListener
+	certificate *certificate.Certificate // nil: none
+	consoles    []*console.Server
+	control     *control
+	answers     *cacheFile // nil: the cache begins empty
+	memory      *memory
+	manager     *manager
 
 	signals <-chan os.Signal // ends a start that waits
 
@@ -60,6 +65,7 @@ func newServer(file string, c *configs.Config, signals <-chan os.Signal) (*serve
 	s := &server{file: file, config: c, started: c, signals: signals}
 	s.log, s.level = newLogger(c.Log)
 	s.memory = newMemory(s.log)
+	s.manager = newManager(s.log, s.turn, s.summary)
 	s.notReady("starting")
 	err := s.open(c)
 	if err != nil {
@@ -69,6 +75,9 @@ func newServer(file string, c *configs.Config, signals <-chan os.Signal) (*serve
 }
 
 func (s *server) open(c *configs.Config) (err error) {
+	if s.inherited, err = inherit(os.Getpid()); err != nil {
+		return err
+	}
 	if s.journal, err = hits.Open(s.journalOptions(c)); err != nil {
 		return err
 	}
@@ -81,13 +90,20 @@ func (s *server) open(c *configs.Config) (err error) {
 	}
 	s.resolver = resolver.New(resolver.Options{
 		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
-		Forward: s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Returned: s.forwarder.Returned, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64,
+		Balancers: c.Listen.ProxyProtocolFrom,
+		Forward:   s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Returned: s.forwarder.Returned, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64,
 		Rebind: resolver.Rebind{Strip: c.Upstream.Rebind == configs.RebindStrip, Allowed: c.Upstream.RebindAllow}, Logger: s.log.Named("resolver"),
 		Notified: func(msg []byte, from netip.AddrPort) []byte { return s.lists.Notify(msg, from) },
 		TTL:      resolver.TTLBounds{Min: c.Cache.MinTTL, Max: c.Cache.MaxTTL, Negative: c.Cache.NegativeTTL},
 		Prefetch: c.Cache.Prefetch, NXDomainCut: c.Cache.NXDomainCut,
 	})
 	if err = s.listen(c); err != nil {
+		return err
+	}
+	if err = s.listenEncrypted(c); err != nil {
+		return err
+	}
+	if err = s.inherited.unused(); err != nil {
 		return err
 	}
 	if err = s.openConsoles(c); err != nil {
@@ -118,7 +134,7 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 // operator asked for it, and a warning where it stands in the defaults.
 func (s *server) listen(c *configs.Config) error {
 	for _, addr := range c.Listen.DNS {
-		l, err := s.resolver.Listen(addr, dualStack(addr, c.Listen.DNS))
+		l, err := s.resolver.ListenOn(addr, dualStack(addr, c.Listen.DNS), s.inherited.take(addr))
 		switch {
 		case err == nil:
 			s.listeners = append(s.listeners, l)
@@ -183,6 +199,9 @@ func (s *server) serve() {
 		l.Serve()
 		readers = append(readers, l.Readers()...)
 	}
+	for _, l := range s.encrypted {
+		l.Serve()
+	}
 	if err := prefer(readers, s.writer); err != nil {
 		s.log.Warn("the threads that answer queries and record hits have no preference over others", zap.Error(err))
 	}
@@ -190,15 +209,38 @@ func (s *server) serve() {
 	s.answers.start(s.resolver)
 	s.state.Store(nil)
 	s.memory.updated()
+	s.manager.ready()
 }
 
 // failed gives the error of a listener that stopped by itself.
 func (s *server) failed() <-chan error {
-	merged := make(chan error, len(s.listeners))
+	merged := make(chan error, len(s.listeners)+len(s.encrypted))
 	for _, l := range s.listeners {
 		go func() { merged <- <-l.Failed() }()
 	}
+	for _, l := range s.encrypted {
+		go func() { merged <- <-l.Failed() }()
+	}
 	return merged
+}
+
+// turn waits until every reader has come round.
+func (s *server) turn(ctx context.Context) error {
+	for _, l := range s.listeners {
+		if err := l.Turn(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summary is the state in a line.
+func (s *server) summary() string {
+	if err := s.ready(); err != nil {
+		return err.Error()
+	}
+	p := s.lists.Policy()
+	return fmt.Sprintf("%s from %s", plural(p.Indicators(), "indicator", "indicators"), listsText(s.lists.Status()))
 }
 
 func (s *server) notReady(why string) { s.state.Store(&why) }
@@ -216,11 +258,16 @@ func (s *server) addresses() []netip.AddrPort {
 	for _, l := range s.listeners {
 		all = append(all, l.Addr())
 	}
+	for _, l := range s.encrypted {
+		all = append(all, l.Addr())
+	}
 	return all
 }
 
-// How long the parts of a stop may take, after the shutdown delay: together less
-// than the 5 s that are promised.
+// stopWithin is how long a stop takes at most, after the shutdown delay.
+const stopWithin = 5 * time.Second
+
+// How long the parts of a stop may take: together less than stopWithin.
 const (
 	upstreamsWithin = 1 * time.Second // then what still waits for an upstream gets SERVFAIL
 	answersWithin   = 2500 * time.Millisecond
@@ -232,6 +279,7 @@ const (
 // that could not be written are an error.
 func (s *server) stop() error {
 	s.notReady("stopping")
+	s.manager.close()
 	s.stopAnswering()
 	if s.control != nil {
 		s.control.close()
@@ -261,6 +309,13 @@ func (s *server) stopAnswering() {
 	ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
 	defer cancel()
 	var stopping sync.WaitGroup
+	for _, l := range s.encrypted {
+		stopping.Go(func() {
+			if err := l.Shutdown(ctx); err != nil {
+				s.log.Warn("stopped before all queries were answered", zap.Error(err))
+			}
+		})
+	}
 	for _, l := range s.listeners {
 		stopping.Go(func() {
 			if err := l.Shutdown(ctx); err != nil {
@@ -277,6 +332,9 @@ func (s *server) stopAnswering() {
 		_ = s.forwarder.Close()
 	}
 	s.memory.close()
+	if s.certificate != nil {
+		s.certificate.Close()
+	}
 	go s.closeLists()
 }
 
@@ -290,10 +348,10 @@ func (s *server) logAccount() {
 // restart.
 func reloadable(key string) bool {
 	switch key {
-	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
+	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "clients.response_rate_limit", "clients.cookie_secret_file", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
 		return true
 	}
-	return strings.HasPrefix(key, "sinkhole.") || strings.HasPrefix(key, "local.")
+	return strings.HasPrefix(key, "sinkhole.") || strings.HasPrefix(key, "local.") || strings.HasPrefix(key, "clients.rate_limit.")
 }
 
 // reloaded is the outcome of a reload.
@@ -308,6 +366,7 @@ type reloaded struct {
 func (s *server) reload() (reloaded, error) {
 	s.reloads.Lock()
 	defer s.reloads.Unlock()
+	defer s.manager.reloading()()
 	next, err := load(s.file)
 	if err == nil {
 		err = checkBeside(next)
@@ -336,6 +395,9 @@ func (s *server) reload() (reloaded, error) {
 	s.config = next
 	s.level.SetLevel(logLevel(next.Log.Level))
 	s.resolver.Configure(settings(next))
+	if s.certificate != nil {
+		s.certificate.Reload() // what comes of it is logged
+	}
 	s.log.Info("reloaded", zap.Strings("changed", r.Changed), zap.Strings("restart_needed", r.Restart))
 	return r, nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // testUpstream answers every name. The address of a.b.c.d.ip.example is a.b.c.d;
-// any other name has 198.18.0.1.
+// those of fail.example get SERVFAIL, any other name has 198.18.0.1.
 type testUpstream struct {
 	netip.AddrPort
 	asked *atomic.Int64
@@ -45,6 +45,9 @@ func (u testUpstream) answer(w dns.ResponseWriter, m *dns.Msg) {
 			addr = net.ParseIP(text)
 		}
 		r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: addr}}
+	}
+	if strings.HasSuffix(strings.ToLower(q.Name), ".fail.example.") {
+		r.Rcode, r.Answer = dns.RcodeServerFailure, nil
 	}
 	_ = w.WriteMsg(r)
 }

@@ -100,6 +100,8 @@ func isRoot(msg []byte, off int) bool {
 	return msg[off] == 0
 }
 
+// skipName is the offset behind the name at off, compressed or not; -1 where it does not
+// end within msg.
 func skipName(msg []byte, off int) (next int) {
 	for off >= 0 && off < len(msg) {
 		switch c := int(msg[off]); {

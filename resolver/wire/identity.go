@@ -14,7 +14,7 @@ type Codes struct {
 	Hash     uint32 // of all, in their order; 0: there is no option
 	Identity uint16 // the first one that says who asks; 0: none does
 
-	Keepalive, Padding bool // there is one of these
+	Keepalive, Padding, Cookie bool // there is one of these
 }
 
 // Add takes in the next option. silent is for a client subnet of length 0, which
@@ -27,6 +27,7 @@ func (c *Codes) Add(code uint16, silent bool) {
 	c.Hash = (c.Hash ^ uint32(code)) * prime
 	c.Keepalive = c.Keepalive || code == OptionKeepalive
 	c.Padding = c.Padding || code == OptionPadding
+	c.Cookie = c.Cookie || code == OptionCookie
 	if c.Identity != 0 || silent {
 		return
 	}

@@ -114,3 +114,15 @@ func (q *Query) parseOPT(msg []byte, off int) error {
 	q.OptionsAt, q.OptionsLen = uint16(opt.options), uint16(opt.end-opt.options)
 	return nil
 }
+
+// ParseBare reads a query without a question and with an OPT record alone (RFC 7873
+// section 5.4), and says whether msg is one. The name is then of length 0.
+func (q *Query) ParseBare(msg []byte) bool {
+	if len(msg) < HeaderLen || Flags(msg)&^(RD|AD|CD) != 0 ||
+		binary.BigEndian.Uint32(msg[atQuestions:]) != 0 || binary.BigEndian.Uint32(msg[atAuthority:]) != 1 {
+		return false
+	}
+	flags := Flags(msg)
+	*q = Query{ID: ID(msg), RD: flags&RD != 0, AD: flags&AD != 0, CD: flags&CD != 0}
+	return q.parseOPT(msg, HeaderLen) == nil
+}
