@@ -150,6 +150,11 @@ func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
 	if len(servers) == 0 {
 		return Reply{}, &Error{Kind: NoServer, Reason: why}
 	}
+	for _, s := range servers {
+		if s.health.standing() >= down {
+			s.probing.offer(q)
+		}
+	}
 	if servers[0].health.standing() == dead { // and so are the others
 		return Reply{}, f.giveUp(servers)
 	}

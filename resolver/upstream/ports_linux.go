@@ -48,6 +48,7 @@ type Ports struct {
 
 	server *server // nil: none was up
 	alone  bool    // there is no other server
+	down   []*server
 	chosen time.Time
 
 	current *port         // where queries leave from
@@ -133,6 +134,9 @@ func (p *Ports) Ask(a *Asked, msg []byte, now time.Time) bool {
 	if from == nil {
 		return false
 	}
+	for _, s := range p.down {
+		s.probing.offer(q)
+	}
 	q = q.withProofs(s, now, p.random)
 	id := p.newID(from)
 	q.setID(id)
@@ -162,6 +166,12 @@ func (p *Ports) choose(now time.Time) *server {
 	p.forwarder.findLoops(roster, now)
 	servers := roster.arrange(roster.usable(roster.latest(now)))
 	p.alone = len(servers) == 1
+	p.down = p.down[:0]
+	for _, s := range servers {
+		if s.health.standing() >= down {
+			p.down = append(p.down, s)
+		}
+	}
 	if len(servers) > 0 {
 		if s := servers[0]; s.health.standing() <= silent && s.encrypted == nil && !s.withoutEDNS(now) {
 			p.server = s

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,10 +20,21 @@ const (
 type probing struct {
 	running chan struct{} // has room for the one who does
 	wanted  chan struct{} // has room for one wish to know at once
+	// question is one of a client, for servers that answer nothing about the root; nil:
+	// nobody has asked since the last probe.
+	question atomic.Pointer[query]
 }
 
-func newProbing() probing {
-	return probing{running: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
+func newProbing() *probing {
+	return &probing{running: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
+}
+
+// offer gives the next probe a question to ask, unless it has one.
+func (p *probing) offer(q query) {
+	if p.question.Load() == nil {
+		q = q.clone()
+		p.question.CompareAndSwap(nil, &q)
+	}
 }
 
 // want has the next probe come at once.
@@ -89,9 +101,17 @@ func (f *Forwarder) pause(s *server, wait time.Duration) bool {
 	return true
 }
 
-// probe asks a server for the name servers of the root: any resolver has those, and
-// any checked reply counts.
+// probe asks a server for the name servers of the root, which any resolver has, and where
+// it does not answer that, what a client wants to know. Any checked reply counts.
 func (f *Forwarder) probe(s *server) *failure {
+	err := f.probeWith(s, newProbe([]byte{0}, typeNS))
+	if q := s.probing.question.Swap(nil); q != nil && err != nil && err.cause == causeTimeout {
+		err = f.probeWith(s, *q)
+	}
+	return err
+}
+
+func (f *Forwarder) probeWith(s *server, q query) *failure {
 	ctx, cancel := context.WithTimeout(f.closing, min(f.timeout, probeWithin))
 	defer cancel()
 	if !f.sockets.take(ctx) {
@@ -99,7 +119,7 @@ func (f *Forwarder) probe(s *server) *failure {
 	}
 	defer f.sockets.give()
 	s.counters.probes.Add(1)
-	_, _, err := f.ask(ctx, s, newProbe([]byte{0}, typeNS))
+	_, _, err := f.ask(ctx, s, q)
 	if err == nil {
 		return nil
 	}

@@ -86,6 +86,35 @@ func TestProbeTakesAnyReply(t *testing.T) {
 	eventuallyUp(t, f, 0, 10*time.Second)
 }
 
+// A server that answers nothing about the root is found up by what clients ask.
+func TestProbeAsksForClients(t *testing.T) {
+	t.Parallel()
+	for _, servers := range []int{1, 2} {
+		var mute atomic.Bool
+		mute.Store(true)
+		p := startPeer(t, "127.0.0.1", func(query []byte, send func([]byte), _ netip.AddrPort) {
+			if query[12] != 0 && !mute.Load() {
+				send(answer(query, truth))
+			}
+		}, nil)
+		f := newForwarder(t, 200*time.Millisecond, []string{p.String(), startPeer(t, "127.0.0.1", honest, nil).String()}[:servers]...)
+		ask := func() { _, _ = f.Exchange(t.Context(), newQuery(t, "www.example.com.")) }
+		ask()
+		for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			ask()
+		}
+		if f.Stats()[0].Healthy {
+			t.Fatal("a silent server is up")
+		}
+		mute.Store(false)
+		for end := time.Now().Add(10 * time.Second); !f.Stats()[0].Healthy; time.Sleep(10 * time.Millisecond) {
+			if ask(); time.Now().After(end) {
+				t.Fatalf("of %d servers: not up after 10 s", servers)
+			}
+		}
+	}
+}
+
 // When all servers are dead an exchange fails at once, and they are probed once a second
 // at most, however many ask; when one is back, so is service.
 func TestAllDeadFailsAtOnce(t *testing.T) {

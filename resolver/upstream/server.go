@@ -24,7 +24,7 @@ type server struct {
 	rtt       atomic.Int64  // nanoseconds, smoothed; 0: not measured
 	failure   atomic.Uint32 // cause of the last one that counted
 	proofs    proofs
-	probing   probing
+	probing   *probing
 }
 
 func newServer(addr netip.AddrPort, log *zap.Logger) *server {

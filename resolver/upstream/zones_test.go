@@ -95,19 +95,6 @@ func TestZonesShareServers(t *testing.T) {
 	}
 }
 
-// A reader leaves zones to Exchange.
-func TestPortsLeaveZones(t *testing.T) {
-	p := startPeer(t, "127.0.0.1", honest, nil)
-	f := forwarder(t, upstream.Options{Servers: []string{p.String()}, Zones: map[string][]string{"corp.example": {deadServer(t)}}, Timeout: time.Second})
-	r := newReader(t, f)
-	if r.ports.Ask(new(upstream.Asked), newQuery(t, "www.corp.example."), time.Now()) {
-		t.Error("a query of a zone was taken")
-	}
-	if got := r.result(r.ask("www.example.")); got != truth {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestZonesRefused(t *testing.T) {
 	for zone, want := range map[string]string{
 		".": "label", "": "label", "a..example": "label", strings.Repeat("a", 64) + ".example": "label",
