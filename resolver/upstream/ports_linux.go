@@ -46,9 +46,9 @@ type Ports struct {
 	watch     func(fd int) error
 	random    *rand.ChaCha8
 
-	server *server // nil: none was up
-	alone  bool    // there is no other server
-	down   []*server
+	server *server   // nil: none was up
+	alone  bool      // there is no other server
+	down   []*server // which a probe may ask a client's question
 	chosen time.Time
 
 	current *port         // where queries leave from
