@@ -17,6 +17,7 @@ func TestFloodOfHitsWithoutADisk(t *testing.T) {
 	c := dialUDP(t, k)
 	query := queryOf(t, "bad.example.", dns.TypeA)
 	for range queries {
+		check(t, c.SetDeadline(time.Now().Add(patience)))
 		send(t, c, query)
 		if reply := receive(t, c); wire.Flags(reply)&wire.RCodeMask != 0 || wire.Flags(reply)&wire.QR == 0 {
 			t.Fatalf("%x", reply)

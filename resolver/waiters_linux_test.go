@@ -79,7 +79,8 @@ func TestFewAskTheSame(t *testing.T) {
 		send(t, all[i], queryOf(t, "a.example.", dns.TypeA))
 	}
 	eventually(t, "all wait", func() bool { return k.Stats().Waiting == clients })
-	if n := len(z.take()); n > maxAlike+1 {
+	asked := slices.DeleteFunc(z.take(), func(s string) bool { return !strings.HasPrefix(s, "a.example") }) // not the probes
+	if n := len(asked); n > maxAlike+1 {
 		t.Errorf("asked %d times at once", n)
 	}
 	release()

@@ -215,9 +215,9 @@ func TestClosedQUICIsReplacedAndResumed(t *testing.T) {
 
 func TestSilentQUICIsReplaced(t *testing.T) {
 	a := newAuthority(t)
-	var p *quicPeer
-	p = startQUIC(t, a.config(peerName), func(q []byte, s *quic.Stream, c *quic.Conn) {
-		if p.accepted.Load() > 1 {
+	var first atomic.Pointer[quic.Conn]
+	p := startQUIC(t, a.config(peerName), func(q []byte, s *quic.Stream, c *quic.Conn) {
+		if !first.CompareAndSwap(nil, c) && first.Load() != c {
 			honestQUIC(q, s, c)
 		}
 	})
