@@ -107,8 +107,8 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 // into it for that.
 func (p *prompt) uncommon(q *request, msg []byte, from *peer, room []byte) (answer []byte, handled bool) {
 	r := p.resolver
-	from.limited = r.overLimit(q.client.Addr(), false, q.received)
-	if from.limited {
+	if r.overLimit(q.client.Addr(), false, q.received) {
+		from.limited = true
 		return nil, p.full() // it may be listed all the same
 	}
 	if answer = r.cookieAlone(q, msg, room); answer == nil {
