@@ -85,7 +85,7 @@ func (r *Resolver) readCookie(q *request, options []byte) {
 
 func (r *Resolver) takeCookie(q *request, data []byte) {
 	c := &q.cookie
-	if !wellFormedCookie(len(data)) {
+	if !wire.IsCookieLen(len(data)) {
 		return
 	}
 	c.sent = true
@@ -101,10 +101,6 @@ func (r *Resolver) takeCookie(q *request, data []byte) {
 	copy(c.server[:], data[clientCookie:])
 	c.proven, c.fresh = true, age < cookieRenew
 }
-
-// wellFormedCookie tells whether an option may have that length: the client's part, with a
-// server's or without (RFC 7873 section 4).
-func wellFormedCookie(n int) bool { return n == clientCookie || 16 <= n && n <= 40 }
 
 // verify tells whether a cookie was given to a client by whoever has one of the secrets,
 // and how long ago.

@@ -10,12 +10,9 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
 
 	"sinkhole/resolver/wire"
 )
@@ -101,9 +98,7 @@ func (d *doh) survive() {
 		return
 	}
 	if err, ok := fault.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
-		d.answer.count.panics.Add(1)
-		d.answer.resolver.log.Error("HTTP request reset after a fault in the server: please report it",
-			zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+		d.answer.faulty(fault, "HTTP request reset")
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -95,10 +94,7 @@ func abandon(s *quic.Stream, code quic.StreamErrorCode) {
 func (l *QUICListener) stream(c *quic.Conn, s *quic.Stream) {
 	e := l.quic.resolver.encrypted
 	defer func() {
-		if fault := recover(); fault != nil {
-			l.answer.count.panics.Add(1)
-			l.quic.resolver.log.Error("DNS over QUIC connection closed after a fault in the server: please report it",
-				zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+		if l.answer.faulty(recover(), "DNS over QUIC connection closed") {
 			_ = c.CloseWithError(doqInternalError, "")
 		}
 	}()

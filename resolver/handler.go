@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -89,15 +88,24 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
 
 // survive keeps a fault in the code for one query from ending all service.
 func (h *handler) survive(w dns.ResponseWriter, m *dns.Msg) {
-	fault := recover()
-	if fault == nil {
-		return
+	if h.faulty(recover(), "query answered SERVFAIL") {
+		_ = w.WriteMsg(new(dns.Msg).SetRcode(m, dns.RcodeServerFailure))
 	}
-	h.count.panics.Add(1)
-	h.resolver.log.Error("query answered SERVFAIL after a fault in the server: please report it",
-		zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
-	answer := new(dns.Msg).SetRcode(m, dns.RcodeServerFailure)
-	_ = w.WriteMsg(answer)
+}
+
+// faulty counts and logs what was recovered, if that is a fault in the code for one
+// query: it is not to end all service. became is what came of the query.
+func (h *handler) faulty(fault any, became string) bool {
+	return h.resolver.faulty(h.count, fault, became)
+}
+
+func (r *Resolver) faulty(count *counters, fault any, became string) bool {
+	if fault == nil {
+		return false
+	}
+	count.panics.Add(1)
+	r.log.Error(became+" after a fault in the server: please report it", zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+	return true
 }
 
 // accept looks at a message's header before the library unpacks the rest. What
@@ -140,15 +148,7 @@ func endpoints(w dns.ResponseWriter) (client, server netip.AddrPort) {
 	if p, ok := w.RemoteAddr().(*peer); ok {
 		return p.remote, p.local
 	}
-	return addrPort(w.RemoteAddr()), addrPort(w.LocalAddr())
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	return unmap(tcp.AddrPort())
+	return endpoint(w.RemoteAddr()), endpoint(w.LocalAddr())
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort {

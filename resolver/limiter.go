@@ -84,15 +84,16 @@ func (l *limiter) place(key, at uint64) *limited {
 
 // client is the key of a client's prefix.
 func (l *limiter) client(a netip.Addr, bits4, bits6 int) uint64 {
+	octets := prefixOf(a, bits4, bits6)
+	return maphash.Bytes(l.seed, octets[:])
+}
+
+// prefixOf is an address with what is behind its prefix cleared.
+func prefixOf(a netip.Addr, bits4, bits6 int) [16]byte {
 	octets, bits := a.As16(), bits6
 	if a.Is4() {
 		bits = 96 + bits4
 	}
-	return maphash.Bytes(l.seed, mask(&octets, bits))
-}
-
-// mask clears what is behind a prefix.
-func mask(octets *[16]byte, bits int) []byte {
 	for i := range octets {
 		switch left := bits - 8*i; {
 		case left <= 0:
@@ -101,5 +102,5 @@ func mask(octets *[16]byte, bits int) []byte {
 			octets[i] &= 0xff << (8 - left)
 		}
 	}
-	return octets[:]
+	return octets
 }

@@ -115,11 +115,8 @@ func (l *limiter) response(q *request, msg []byte, rcode uint16) uint64 {
 	}
 	var h maphash.Hash
 	h.SetSeed(l.seed)
-	octets, bits := q.client.Addr().As16(), responseBits6
-	if q.client.Addr().Is4() {
-		bits = 96 + responseBits4
-	}
-	_, _ = h.Write(mask(&octets, bits))
+	octets := prefixOf(q.client.Addr(), responseBits4, responseBits6)
+	_, _ = h.Write(octets[:])
 	_, _ = h.Write(name)
 	_ = h.WriteByte(byte(rcode))
 	return h.Sum64()

@@ -77,7 +77,7 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool, given Sockets) (_
 			return nil, err
 		}
 	}
-	addr = netip.AddrPortFrom(addr.Addr(), addrPort(tcp.Addr()).Port())
+	addr = netip.AddrPortFrom(addr.Addr(), endpoint(tcp.Addr()).Port())
 	l := &Listener{addr: addr, tcp: newStreams(tcp, r, hits.TCP, nil), log: r.log, fail: make(chan error, 1+max(r.readers, len(given.Packets)))}
 	sockets := given.Packets
 	if len(sockets) == 0 {
@@ -113,7 +113,7 @@ func (r *Resolver) ListenTLS(addr netip.AddrPort, dualStack bool, stream net.Lis
 			return nil, err
 		}
 	}
-	addr = netip.AddrPortFrom(addr.Addr(), addrPort(c.Addr()).Port())
+	addr = netip.AddrPortFrom(addr.Addr(), endpoint(c.Addr()).Port())
 	r.log.Info("listening", zap.Stringer("tls", addr))
 	return &Listener{addr: addr, tcp: newStreams(c, r, hits.DoT, serverTLS(certify, "dot")), log: r.log, fail: make(chan error, 1)}, nil
 }

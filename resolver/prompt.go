@@ -2,10 +2,7 @@ package resolver
 
 import (
 	"net/netip"
-	"runtime/debug"
 	"time"
-
-	"go.uber.org/zap"
 
 	"sinkhole/resolver/wire"
 )
@@ -32,10 +29,13 @@ const (
 	tooMany         // it is answered SERVFAIL, or, where there is no time even for that, not at all
 )
 
+// notAnswered is what becomes of a datagram after a fault.
+const notAnswered = "query not answered"
+
 // look looks at a batch of datagrams. After a fault there each is answered by itself.
 func (p *prompt) look(n int, datagram func(i int) (from netip.Addr, msg []byte)) {
 	defer func() {
-		if p.faulty(recover()) {
+		if p.faulty(recover(), notAnswered) {
 			p.ahead.forget()
 		}
 	}()
@@ -62,7 +62,7 @@ func (p *prompt) answerSeen(seen glance, msg []byte, from *peer, received time.T
 		q.NameLen = 0
 	}
 	defer func() {
-		if p.faulty(recover()) {
+		if p.faulty(recover(), notAnswered) {
 			answer, handled = p.afterFault(q), true
 		}
 	}()
@@ -140,18 +140,6 @@ func (p *prompt) full() bool {
 		return false
 	}
 	p.count.shed.Add(1)
-	return true
-}
-
-// faulty counts and logs what was recovered, if that is a fault in the code for one
-// query: it is not to end all service.
-func (p *prompt) faulty(fault any) bool {
-	if fault == nil {
-		return false
-	}
-	p.count.panics.Add(1)
-	p.resolver.log.Error("query not answered after a fault in the server: please report it",
-		zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
 	return true
 }
 

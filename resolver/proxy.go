@@ -173,9 +173,7 @@ func proxyLine(in *bufio.Reader) (string, error) {
 }
 
 // isBalancer tells whether what an address sends must have a PROXY header.
-func (r *Resolver) isBalancer(a netip.Addr) bool {
-	return r.balancers != nil && r.balancers.Contains(a.Unmap().WithZone(""))
-}
+func (r *Resolver) isBalancer(a netip.Addr) bool { return contains(r.balancers, a) }
 
 // unwrap takes the PROXY header off a datagram of a balancer; false: there is no valid
 // one. What others send is as it is.

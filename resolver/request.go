@@ -101,7 +101,7 @@ func (q *request) fill(m *dns.Msg) bool {
 			return false
 		}
 		for _, o := range opt.Option {
-			if c, isCookie := o.(*dns.EDNS0_COOKIE); isCookie && !wellFormedCookie(len(c.Cookie)/2) {
+			if c, isCookie := o.(*dns.EDNS0_COOKIE); isCookie && !wire.IsCookieLen(len(c.Cookie)/2) {
 				return false // RFC 7873 section 5.2.2
 			}
 		}

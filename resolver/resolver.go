@@ -112,24 +112,12 @@ const fairWait = 100 * time.Millisecond
 func New(o Options) *Resolver {
 	r := &Resolver{
 		policy: o.Policy, journal: o.Journal, cache: o.Cache, forward: o.Forward, ports: o.Ports,
-		connections: newConnections(connectionLimit()), balancers: balancers(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(), cookieSecrets: randomSecrets(),
+		connections: newConnections(connectionLimit()), balancers: table(o.Balancers), readers: readers(o.Readers), asked: newQuestions(), fairWait: fairWait, encrypted: newEncrypted(), cookieSecrets: randomSecrets(),
 		returned: o.Returned, forwards: o.Zones, zones: treeOf(forwarded, o.Zones), ttl: o.TTL, prefetches: o.Prefetch, cuts: o.NXDomainCut, nat64: NewNAT64(o.NAT64), notified: o.Notified, log: o.Logger,
 	}
 	r.rebinding = newRebinding(o.Rebind, o.Zones, r.nat64)
 	r.Configure(o.Settings)
 	return r
-}
-
-// balancers is a table of them; nil without any.
-func balancers(all []netip.Prefix) *bart.Lite {
-	if len(all) == 0 {
-		return nil
-	}
-	t := &bart.Lite{}
-	for _, p := range all {
-		t.Insert(p.Masked())
-	}
-	return t
 }
 
 // readers is how many there are where so many are wanted.

@@ -2,11 +2,9 @@ package resolver
 
 import (
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/miekg/dns"
-	"go.uber.org/zap"
 
 	"sinkhole/resolver/cache"
 	"sinkhole/resolver/wire"
@@ -82,10 +80,7 @@ func (r *Resolver) askNoLonger(q *request, key string, old *cache.Entry) (*cache
 // recovered here, since singleflight would end the process for it.
 func (r *Resolver) fetchSafely(q *wire.Query, key string) (e *cache.Entry, err error) {
 	defer func() {
-		if fault := recover(); fault != nil {
-			r.count.panics.Add(1)
-			r.log.Error("upstream exchange without a result after a fault in the server: please report it",
-				zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+		if r.faulty(&r.count, recover(), "upstream exchange without a result") {
 			e, err = nil, errFault
 		}
 	}()

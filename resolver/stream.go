@@ -101,7 +101,7 @@ func (s *stream) introduced() bool {
 		s.from.balancer, s.from.proxy, s.from.forgeable = s.from.client, said.version, said.datagram
 		s.from.client, s.from.server = said.source, said.destination
 	}
-	return s.streams.welcome(s.from.client.Addr())
+	return s.streams.resolver.admitted(s.from.client.Addr())
 }
 
 // shake makes the handshake of TLS.
@@ -182,7 +182,7 @@ func (s *stream) take(msg []byte) bool {
 		return reply != nil && isNotify(msg)
 	}
 	a := s.from
-	a.received, a.atOnce, a.limited = now, true, h.resolver.overLimit(a.client.Addr(), true, now)
+	a.received, a.atOnce, a.limited = now, true, h.resolver.overLimit(a.client.Addr(), !a.forgeable, now)
 	a.idle = uint16(s.streams.idleWait() / (100 * time.Millisecond))
 	if s.answer(msg, a) {
 		return true

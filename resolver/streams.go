@@ -85,10 +85,10 @@ func (l *streams) accept() error {
 func (l *streams) begin(c net.Conn) {
 	s := &stream{
 		raw: c, conn: c, streams: l, waiting: make(chan struct{}, maxPipelined),
-		from: arrival{client: addrPort(c.RemoteAddr()), server: addrPort(c.LocalAddr()), transport: l.handler.transport, queue: l.handler.queue},
+		from: arrival{client: endpoint(c.RemoteAddr()), server: endpoint(c.LocalAddr()), transport: l.handler.transport, queue: l.handler.queue},
 	}
 	balanced := l.resolver.isBalancer(s.from.client.Addr())
-	if !balanced && !l.welcome(s.from.client.Addr()) {
+	if !balanced && !l.resolver.admitted(s.from.client.Addr()) {
 		c.Close()
 		return
 	}
@@ -98,15 +98,6 @@ func (l *streams) begin(c net.Conn) {
 		return
 	}
 	l.serving.Go(s.serve)
-}
-
-// welcome tells whether a client may connect.
-func (l *streams) welcome(client netip.Addr) bool {
-	if s := l.resolver.settings.Load(); s.DropOthers && !s.allowed(client) {
-		l.count.ignored.Add(1)
-		return false
-	}
-	return true
 }
 
 // exhausted tells whether a connection could not be accepted for want of something

@@ -251,7 +251,7 @@ func (w *waiters) flush() {
 
 // receive answers with the replies that came to a port.
 func (w *waiters) receive(fd int, now time.Time) {
-	defer func() { w.prompt.faulty(recover()) }()
+	defer func() { w.prompt.faulty(recover(), notAnswered) }()
 	w.ports.Receive(fd, now, func(a *upstream.Asked, reply []byte) {
 		x := a.Owner.(*outgoing)
 		w.end(x)
@@ -272,7 +272,7 @@ func (w *waiters) settle(x *outgoing, reply []byte) {
 
 // keepReply makes an entry of a reply. After a fault there is none, and no reason.
 func (w *waiters) keepReply(x *outgoing, reply []byte, got *fetched) {
-	defer func() { w.prompt.faulty(recover()) }()
+	defer func() { w.prompt.faulty(recover(), notAnswered) }()
 	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, x.generation, x.asked.Server())
 	if err != nil {
 		got.failure = wire.EDE{Code: failureCode(err)}
@@ -300,7 +300,7 @@ func (w *waiters) respond(c *waiter) (done bool) {
 	r := w.resolver
 	done = true
 	defer func() {
-		if w.prompt.faulty(recover()) {
+		if w.prompt.faulty(recover(), notAnswered) {
 			w.send(c, w.prompt.afterFault(&c.request))
 		}
 	}()

@@ -1,10 +1,7 @@
 package resolver
 
 import (
-	"runtime/debug"
-
 	"github.com/miekg/dns"
-	"go.uber.org/zap"
 
 	"sinkhole/resolver/wire"
 )
@@ -20,7 +17,7 @@ func (h *handler) whole(msg []byte, a arrival, room []byte) (answer []byte, ok b
 	if reply, admitted := h.resolver.admits(h.count, a.client, msg); !admitted {
 		return reply, false
 	}
-	a.limited = h.resolver.overLimit(a.client.Addr(), true, a.received)
+	a.limited = h.resolver.overLimit(a.client.Addr(), !a.forgeable, a.received)
 	answer, _ = h.settle(msg, a, room)
 	return answer, true
 }
@@ -41,10 +38,7 @@ func (h *handler) settle(msg []byte, a arrival, room []byte) (answer []byte, wai
 	job.request = request{arrival: a}
 	q := &job.request
 	defer func() {
-		if fault := recover(); fault != nil {
-			h.count.panics.Add(1)
-			h.resolver.log.Error("query answered SERVFAIL after a fault in the server: please report it",
-				zap.Any("fault", fault), zap.ByteString("stack", debug.Stack()))
+		if h.faulty(recover(), "query answered SERVFAIL") {
 			answer, waits = appendBare(nil, wire.ID(msg), wire.Flags(msg)&(wire.OpcodeMask|wire.RD)|wire.RCodeServFail), false
 		}
 	}()
@@ -73,8 +67,10 @@ func (h *handler) answer(q *request, msg, room []byte) []byte {
 		h.resolver.introduce(q, msg[q.OptionsAt:][:q.OptionsLen])
 		return h.resolver.respond(q, room)
 	}
-	if answer := h.resolver.cookieAlone(q, msg, room); answer != nil && !q.limited {
-		return answer
+	if !q.limited {
+		if answer := h.resolver.cookieAlone(q, msg, room); answer != nil {
+			return answer
+		}
 	}
 	q.Query = wire.Query{}
 	bare := wire.Flags(msg) & (wire.OpcodeMask | wire.RD)

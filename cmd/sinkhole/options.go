@@ -91,9 +91,9 @@ func edeCode(e configs.EDE) uint16 {
 }
 
 // settings are what a reload may change of the resolver.
-func settings(c *configs.Config) resolver.Settings {
+func settings(c *configs.Config) (resolver.Settings, error) {
 	var secrets []resolver.CookieSecret
-	read, _ := c.Clients.CookieSecrets() // checkBeside has read it already
+	read, err := c.Clients.CookieSecrets()
 	for _, secret := range read {
 		secrets = append(secrets, secret)
 	}
@@ -104,7 +104,7 @@ func settings(c *configs.Config) resolver.Settings {
 		RateLimit:          resolver.RateLimit{PerSecond: limit.QueriesPerSecond, Burst: limit.Burst, Bits4: limit.IPv4Prefix, Bits6: limit.IPv6Prefix},
 		ResponsesPerSecond: c.Clients.ResponseRateLimit, CookieSecrets: secrets,
 		Nonexistent: bypassNames(c.Local.Bypass), KeepSingleLabel: c.Local.SingleLabel == configs.SingleLabelNoData,
-	}
+	}, err
 }
 
 // disbelieved are the EDNS options that a configuration does not believe.

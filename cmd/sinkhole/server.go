@@ -88,8 +88,12 @@ func (s *server) open(c *configs.Config) (err error) {
 	}); err != nil {
 		return err
 	}
+	now, err := settings(c)
+	if err != nil {
+		return fmt.Errorf("clients.cookie_secret_file: %w", err)
+	}
 	s.resolver = resolver.New(resolver.Options{
-		Settings: settings(c), Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
+		Settings: now, Policy: func() *blocklist.Policy { return s.lists.Policy() }, Journal: s.journal, Cache: s.cache,
 		Balancers: c.Listen.ProxyProtocolFrom,
 		Forward:   s.forwarder.Exchange, Ports: s.forwarder.NewPorts, Returned: s.forwarder.Returned, Zones: slices.Collect(maps.Keys(c.Upstream.Zones)), NAT64: c.Upstream.NAT64,
 		Rebind: resolver.Rebind{Strip: c.Upstream.Rebind == configs.RebindStrip, Allowed: c.Upstream.RebindAllow}, Logger: s.log.Named("resolver"),
@@ -371,6 +375,10 @@ func (s *server) reload() (reloaded, error) {
 	if err == nil {
 		err = checkBeside(next)
 	}
+	var now resolver.Settings
+	if err == nil {
+		now, err = settings(next)
+	}
 	if err != nil {
 		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
 		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
@@ -394,7 +402,7 @@ func (s *server) reload() (reloaded, error) {
 	}
 	s.config = next
 	s.level.SetLevel(logLevel(next.Log.Level))
-	s.resolver.Configure(settings(next))
+	s.resolver.Configure(now)
 	if s.certificate != nil {
 		s.certificate.Reload() // what comes of it is logged
 	}

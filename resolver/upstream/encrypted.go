@@ -54,7 +54,7 @@ func newEncryptedServer(text string, e *encryption) (*server, error) {
 	s := &server{name: configured(text), log: e.log.With(zap.String("server", text)), probing: newProbing()}
 	s.encrypted = &encrypted{over: to.over, timeout: e.options.Timeout}
 	s.encrypted.pool = &pool{
-		start: e.start, count: &s.encrypted.count, closing: e.closing, timeout: e.options.Timeout * 9 / 10, // so that a query ends with the words of its connection
+		start: e.works.start, count: &s.encrypted.count, closing: e.closing, timeout: e.options.Timeout * 9 / 10, // so that a query ends with the words of its connection
 		quiet:  min(e.options.Timeout/2, hedgeAfter) * 3 / 4, // less than an exchange has patience
 		places: maxQueries,
 	}
@@ -77,7 +77,7 @@ func (e *encrypted) overTLS(to endpoint, book addressBook, shared *encryption, c
 		if err != nil {
 			return nil, err
 		}
-		return newPipe(conn, e.timeout, count, shared.start, lost), nil
+		return newPipe(conn, e.timeout, count, shared.works.start, lost), nil
 	}
 }
 

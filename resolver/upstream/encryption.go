@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
-	"sync"
 
 	"go.uber.org/zap"
 )
@@ -18,13 +17,9 @@ type encryption struct {
 	closing context.Context // done from the call of close on
 	cancel  context.CancelFunc
 
-	// running counts what works beside the exchanges: connections, look-ups. It
-	// begins under mu, so that nothing can begin once close waits.
-	mu      sync.Mutex
-	closed  bool
-	running sync.WaitGroup
-	pools   []*pool
-	finder  *Forwarder // finds addresses; nil until a server has a name
+	works  works // connections and look-ups, beside the exchanges
+	pools  []*pool
+	finder *Forwarder // finds addresses; nil until a server has a name
 }
 
 func newEncryption(o Options) (*encryption, error) {
@@ -38,23 +33,10 @@ func newEncryption(o Options) (*encryption, error) {
 	return e, nil
 }
 
-// start runs work, unless the Forwarder closes.
-func (e *encryption) start(work func()) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return false
-	}
-	e.running.Go(work)
-	return true
-}
-
 // close ends all connections and look-ups, and waits for them. No exchange may be
 // under way.
 func (e *encryption) close() {
-	e.mu.Lock()
-	e.closed = true
-	e.mu.Unlock()
+	e.works.close()
 	e.cancel()
 	for _, p := range e.pools {
 		p.close()
@@ -62,7 +44,7 @@ func (e *encryption) close() {
 	if e.finder != nil {
 		_ = e.finder.Close()
 	}
-	e.running.Wait()
+	e.works.running.Wait()
 }
 
 // config is how the server's certificate is checked: always, by the authorities of

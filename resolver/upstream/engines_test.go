@@ -101,23 +101,7 @@ func (e engine) start(t *testing.T, a *authority) (overTLS, overHTTPS string) {
 	for name, content := range e.files {
 		writeFile(t, filepath.Join(dir, name), fill.Replace(content))
 	}
-	cmd := exec.Command(program, strings.Fields(fill.Replace(e.args))...)
-	output, err := os.Create(filepath.Join(dir, "output"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		output.Close()
-		if text, err := os.ReadFile(output.Name()); err == nil && t.Failed() {
-			t.Logf("%s says:\n%s", e.program, text)
-		}
-	})
+	runEngine(t, dir, program, strings.Fields(fill.Replace(e.args))...)
 	for _, port := range []string{portTLS, portHTTPS} {
 		eventually(t, e.program+" listens", func() bool {
 			c, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -137,6 +121,11 @@ func TestEngines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := newAuthority(t)
 			overTLS, overHTTPS := e.start(t, a)
+			first := forwarder(t, upstream.Options{Servers: []string{overTLS}, Timeout: 10 * time.Second, RootCAs: a.roots()})
+			eventually(t, name+" has read its zone", func() bool { // it listens before
+				reply, err := first.Exchange(t.Context(), newQuery(t, "www.example.com."))
+				return err == nil && reply.Msg[3]&0xf == 0
+			})
 			for _, server := range []string{overTLS, overHTTPS} {
 				f := forwarder(t, upstream.Options{Servers: []string{server}, Timeout: 10 * time.Second, RootCAs: a.roots()})
 				var asking sync.WaitGroup
@@ -163,4 +152,26 @@ func TestEngines(t *testing.T) {
 			}
 		})
 	}
+}
+
+// runEngine runs a server until the test ends, and shows what it said if that fails.
+func runEngine(t *testing.T, dir, program string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	output, err := os.Create(filepath.Join(dir, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		output.Close()
+		if text, err := os.ReadFile(output.Name()); err == nil && t.Failed() {
+			t.Logf("%s says:\n%s", program, text)
+		}
+	})
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -73,11 +72,7 @@ type Forwarder struct {
 	closing context.Context // done from the call of Close on
 	close   context.CancelFunc
 
-	// running counts exchanges and their attempts. An exchange joins under mu,
-	// so that none can join once Close waits.
-	mu      sync.Mutex
-	closed  bool
-	running sync.WaitGroup
+	works works // exchanges and their attempts, probes
 }
 
 // Reply is a checked reply to one query.
@@ -138,10 +133,10 @@ func (f *Forwarder) Exchange(ctx context.Context, query []byte) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if err := f.join(); err != nil {
-		return Reply{}, err
+	if !f.works.join() {
+		return Reply{}, errClosed()
 	}
-	defer f.running.Done()
+	defer f.works.running.Done()
 
 	roster := cmp.Or(f.zones.of(q), f.roster)
 	now := time.Now()
@@ -193,22 +188,10 @@ func (f *Forwarder) servers(now time.Time) []*server {
 
 // Close ends running exchanges with an error and waits for them.
 func (f *Forwarder) Close() error {
-	f.mu.Lock()
-	f.closed = true
-	f.mu.Unlock()
+	f.works.close()
 	f.close()
-	f.running.Wait()
+	f.works.running.Wait()
 	f.encryption.close()
-	return nil
-}
-
-func (f *Forwarder) join() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return errClosed()
-	}
-	f.running.Add(1)
 	return nil
 }
 

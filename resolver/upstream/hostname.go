@@ -87,7 +87,7 @@ func (h *hostname) look() {
 		return
 	}
 	looking := make(chan struct{})
-	if h.encryption.start(func() {
+	if h.encryption.works.start(func() {
 		addrs, ttl, err := h.encryption.find(h.name, h.port)
 		h.found(addrs, ttl, err)
 		close(looking)

@@ -119,10 +119,10 @@ func (f *Forwarder) findLoops(r *roster, now time.Time) {
 	if !f.findsLoops || now.UnixNano()-last < int64(loopLook) || !r.looked.CompareAndSwap(last, now.UnixNano()) {
 		return
 	}
-	f.start(func() {
+	f.works.start(func() {
 		servers, _ := r.current(now)
 		for _, s := range r.dueForLoops(servers, now) {
-			if !f.start(func() { f.findLoop(r, s) }) {
+			if !f.works.start(func() { f.findLoop(r, s) }) {
 				return
 			}
 		}

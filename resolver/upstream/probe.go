@@ -56,7 +56,7 @@ func (f *Forwarder) revive(s *server) {
 	default: // somebody does
 		return
 	}
-	if !f.start(func() { f.probeUntilUp(s) }) {
+	if !f.works.start(func() { f.probeUntilUp(s) }) {
 		<-s.probing.running
 	}
 }
@@ -143,17 +143,6 @@ const (
 	typeNS    = 2
 	probeSize = 1232
 )
-
-// start runs work that no exchange waits for, unless the Forwarder closes.
-func (f *Forwarder) start(work func()) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return false
-	}
-	f.running.Go(work)
-	return true
-}
 
 // giveUp fails an exchange of servers that are all dead, at once, and has them asked
 // whether they still are.

@@ -3,8 +3,6 @@
 package upstream_test
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,23 +42,7 @@ remote-control:
 			writeFile(t, filepath.Join(dir, "conf"), strings.NewReplacer("{dir}", dir, "{port}", port).Replace(conf))
 			writeFile(t, filepath.Join(dir, "zone"), "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 120\n@ NS ns\nns A 192.0.2.53\nwww A 192.0.2.1\n")
 			args := map[string][]string{"named": {"-g", "-c"}, "unbound": {"-d", "-c"}}[program]
-			cmd := exec.Command(path, append(args, filepath.Join(dir, "conf"))...)
-			output, err := os.Create(filepath.Join(dir, "output"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd.Stdout, cmd.Stderr = output, output
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				_ = cmd.Process.Kill()
-				_ = cmd.Wait()
-				output.Close()
-				if text, err := os.ReadFile(output.Name()); err == nil && t.Failed() {
-					t.Logf("%s says:\n%s", program, text)
-				}
-			})
+			runEngine(t, dir, path, append(args, filepath.Join(dir, "conf"))...)
 			server := "127.0.0.1:" + port
 			eventually(t, program+" answers", func() bool {
 				reply, err := newForwarder(t, 1e9, server).Exchange(t.Context(), newQuery(t, "www.example.com."))

@@ -101,9 +101,9 @@ func (r *race) launch(ctx context.Context) {
 	// A copy: the caller's query must not be used after Exchange returns, which
 	// this attempt may outlive by a moment.
 	q := r.query.clone()
-	r.f.running.Add(1)
+	r.f.works.running.Add(1)
 	go func() {
-		defer r.f.running.Done()
+		defer r.f.works.running.Done()
 		a.run(ctx, r.f, q)
 		r.f.sockets.give()
 		r.results <- a

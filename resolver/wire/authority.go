@@ -3,8 +3,7 @@ package wire
 import "encoding/binary"
 
 // AuthorityOwner is the owner of the first record in the authority section of a message
-// with one question, as an uncompressed name in dst, in the case that it has; nil where
-// there is none.
+// with one question, as an uncompressed name of lower case in dst; nil where there is none.
 func AuthorityOwner(msg []byte, dst *[MaxName]byte) []byte {
 	if len(msg) < HeaderLen || binary.BigEndian.Uint16(msg[atAuthority:]) == 0 || binary.BigEndian.Uint16(msg[atQuestions:]) != 1 {
 		return nil
@@ -43,7 +42,10 @@ func expand(msg []byte, off int, dst *[MaxName]byte) []byte {
 		case c >= 0x40 || off+1+c > len(msg) || n+1+c > len(dst):
 			return nil
 		}
-		n += copy(dst[n:], msg[off:off+1+c])
+		for _, b := range msg[off : off+1+c] {
+			dst[n] = lower(b) // no length is a letter
+			n++
+		}
 		if c == 0 {
 			return dst[:n]
 		}

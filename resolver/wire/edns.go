@@ -107,12 +107,16 @@ func usualOptions(options []byte, codes *Codes) bool {
 	return true
 }
 
+// IsCookieLen says whether a cookie option may have so many octets: the client's part, or
+// that and a server's (RFC 7873 section 4).
+func IsCookieLen(n int) bool { return n == 8 || 16 <= n && n <= 40 }
+
 func usualOption(code uint16, data []byte) bool {
 	switch {
 	case code == OptionECS:
 		return usualECS(data)
 	case code == OptionCookie: // RFC 7873 section 4
-		return len(data) == 8 || 16 <= len(data) && len(data) <= 40
+		return IsCookieLen(len(data))
 	case code == OptionKeepalive: // RFC 7828 section 3.2.1: empty in a query
 		return len(data) == 0
 	case code == OptionNSID, code == OptionPadding, OptionDAU <= code && code <= OptionN3U:
