@@ -57,7 +57,8 @@ func (r *relay) asked() []string {
 // all else.
 func TestForwardingLoops(t *testing.T) {
 	t.Parallel()
-	z := newZone(t, "www.example. A 192.0.2.1\nwww.corp.example. A 192.0.2.2\n")
+	z := newZone(t, "www.example. A 192.0.2.1\nlater.example. A 192.0.2.1\n"+
+		"www.corp.example. A 192.0.2.2\nlater.corp.example. A 192.0.2.2\n")
 	back, zoneBack := newRelay(t), newRelay(t)
 	k := newRig(t, rigOptions{
 		servers: []string{back.addr, z.addr}, zones: map[string][]string{"corp.example": {zoneBack.addr, z.addr}, "alone.example": {zoneBack.addr}},
@@ -81,15 +82,16 @@ func TestForwardingLoops(t *testing.T) {
 	if m, _, _ := stub(t, k, "other.alone.example."); m.Rcode != dns.RcodeServerFailure {
 		t.Errorf("%v, expected SERVFAIL: there is nobody to ask", m)
 	}
-	before := len(back.asked()) + len(zoneBack.asked())
-	k.cache.Flush()
-	for _, name := range []string{"www.example.", "www.corp.example."} {
+	// Names of their own, since a query from before may still be on its way round.
+	for _, name := range []string{"later.example.", "later.corp.example."} {
 		if m, _, _ := stub(t, k, name); len(m.Answer) != 1 {
 			t.Errorf("%v", m)
 		}
 	}
-	if n := len(back.asked()) + len(zoneBack.asked()); n != before {
-		t.Errorf("%d queries went to servers that lead back", n-before)
+	for _, name := range append(back.asked(), zoneBack.asked()...) {
+		if strings.HasPrefix(strings.ToLower(name), "later.") {
+			t.Errorf("%s went to a server that leads back", name)
+		}
 	}
 	probes := 0
 	for _, r := range []*relay{back, zoneBack} {
