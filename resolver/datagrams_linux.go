@@ -38,15 +38,16 @@ const (
 // with one system call. What takes and answers is for one goroutine, which keeps
 // its thread.
 //
-// The thread waits in epoll_wait(2) of its own and not in the runtime's poller: the kernel wakes
-// it at once, where a goroutine would be found when others have had their time.
-// The poller does not even know the socket, or each datagram would wake it too.
+// The thread waits in ppoll(2) and not in the runtime's poller: the kernel wakes it at
+// once, where a goroutine would be found when others have had their time. Nothing watches
+// the socket while nobody waits: whoever does, be it an epoll descriptor, is called for each
+// datagram that comes, and for each that is sent.
 type datagrams struct {
 	using    sync.RWMutex // shared by all that use the descriptors, for as long as they do
 	socket   int
 	wake     int // an eventfd, which ends the wait of the reader
 	closed   bool
-	epoll    int         // waits for socket, wake, and the waiters' ports
+	epoll    int         // watches wake and the waiters' ports
 	closing  atomic.Bool // close waits for the reader
 	waiters  *waiters
 	local    netip.AddrPort
@@ -65,6 +66,7 @@ type datagrams struct {
 	queries  [maxBatch][maxQuery + apart]byte
 	names    [maxBatch]unix.RawSockaddrInet6
 	controls [maxBatch][controlRoom]byte
+	polled   [2]unix.PollFd // socket and epoll
 	events   [maxBatch]unix.EpollEvent
 	zones    map[uint32]string // names of the interfaces of link-local clients
 
@@ -123,14 +125,14 @@ func (d *datagrams) open() (err error) {
 	if d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return errors.Join(fmt.Errorf("making an epoll descriptor: %w", err), unix.Close(d.wake))
 	}
-	if err := errors.Join(d.watch(d.socket), d.watch(d.wake)); err != nil {
+	if err := d.watch(d.wake); err != nil {
 		return errors.Join(fmt.Errorf("waiting for datagrams: %w", err), unix.Close(d.wake), unix.Close(d.epoll))
 	}
 	d.prepare()
 	return nil
 }
 
-// watch has the reader wait for a descriptor too.
+// watch has the reader wait for a descriptor beside its socket.
 func (d *datagrams) watch(fd int) error {
 	return d.use(func() error {
 		return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
@@ -317,29 +319,40 @@ func (d *datagrams) receive() error {
 // wait waits until there is something to do, and lets the waiters do theirs. It
 // tells whether the socket is readable; once reading has ended it is left alone.
 func (d *datagrams) wait(ended bool) (readable bool, err error) {
+	d.polled = [2]unix.PollFd{{Fd: int32(d.socket), Events: unix.POLLIN}, {Fd: int32(d.epoll), Events: unix.POLLIN}}
 	if ended {
-		_ = unix.EpollCtl(d.epoll, unix.EPOLL_CTL_DEL, d.socket, nil) // fails from the second time on
+		d.polled[0].Fd = -1 // passed over
+	}
+	var leisure *unix.Timespec
+	if left := d.waiters.leisure(time.Now(), ended); left >= 0 {
+		t := unix.NsecToTimespec(left.Nanoseconds())
+		leisure = &t
 	}
 	d.idle.Store(true)
-	n, err := unix.EpollWait(d.epoll, d.events[:], d.waiters.milliseconds(time.Now(), ended))
+	n, err := unix.Ppoll(d.polled[:], leisure, nil)
 	d.idle.Store(false)
 	if err != nil && !errors.Is(err, unix.EINTR) {
-		return false, os.NewSyscallError("epoll_wait", err)
+		return false, os.NewSyscallError("ppoll", err)
 	}
 	now := time.Now()
-	for i := range max(n, 0) {
-		switch fd := int(d.events[i].Fd); fd {
-		case d.socket:
-			readable = true
-		case d.wake:
-			var count [8]byte
-			_, _ = unix.Read(d.wake, count[:])
-		default:
-			d.waiters.receive(fd, now)
-		}
+	if n > 0 && d.polled[1].Revents != 0 {
+		d.heed(now)
 	}
 	d.waiters.expire(now, ended)
-	return readable && !ended, nil
+	return n > 0 && d.polled[0].Revents != 0, nil
+}
+
+// heed takes what has come for the waiters, and takes note of an interrupt.
+func (d *datagrams) heed(now time.Time) {
+	n, _ := unix.EpollWait(d.epoll, d.events[:], 0)
+	for i := range max(n, 0) {
+		if fd := int(d.events[i].Fd); fd != d.wake {
+			d.waiters.receive(fd, now)
+			continue
+		}
+		var count [8]byte
+		_, _ = unix.Read(d.wake, count[:])
+	}
 }
 
 // room is the memory for the next answer, of length 0.

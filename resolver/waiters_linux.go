@@ -360,8 +360,8 @@ func keyOf(q *request) string {
 	return string(cache.AppendKey(buffer[:0], q.QName(), q.Type, q.Class, q.DO, q.CD))
 }
 
-// milliseconds is how long the reader may wait for something else; -1: for ever.
-func (w *waiters) milliseconds(now time.Time, ended bool) int {
+// leisure is how long the reader may wait for something else; negative: for ever.
+func (w *waiters) leisure(now time.Time, ended bool) time.Duration {
 	switch {
 	case w == nil || w.oldest == nil && len(w.handed) == 0:
 		return -1
@@ -372,7 +372,7 @@ func (w *waiters) milliseconds(now time.Time, ended bool) int {
 	if ended {
 		left = min(left, endedLook)
 	}
-	return int(max(left+time.Millisecond-1, 0) / time.Millisecond)
+	return max(left, 0)
 }
 
 // patience is how long an exchange is waited for. When reading has ended nothing
