@@ -3,7 +3,6 @@ package hits
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"time"
 )
@@ -118,16 +117,8 @@ func (t *tail) more() error {
 	if t.src == nil {
 		return nil
 	}
-	if t.src.unpack == nil {
-		// A failed write is cut off again: what was half read of it is void.
-		at, err1 := t.src.file.Seek(0, io.SeekCurrent)
-		info, err2 := t.src.file.Stat()
-		if err1 == nil && err2 == nil && info.Size() < at {
-			t.src.lines.drop()
-			if _, err := t.src.file.Seek(info.Size(), io.SeekStart); err != nil {
-				return err
-			}
-		}
+	if err := t.src.recede(); err != nil {
+		return err
 	}
 	return t.lines(t.src, t.fn)
 }

@@ -91,7 +91,7 @@ func TestFingerprint(t *testing.T) {
 // A line of before the fields came reads as it did, and what is not in it is not
 // known.
 func TestOldLineReads(t *testing.T) {
-	rec, err := parseRecord([]byte(`{"@timestamp":"2026-02-01T03:04:05.123456789Z","event":{"dataset":"sinkhole.hit","action":"sinkhole"},` +
+	rec, err := ParseRecord([]byte(`{"@timestamp":"2026-02-01T03:04:05.123456789Z","event":{"dataset":"sinkhole.hit","action":"sinkhole"},` +
 		`"client":{"ip":"192.0.2.7","port":40111},"server":{"ip":"198.51.100.53","port":53},` +
 		`"sinkhole":{"peer":{"ip":"192.0.2.7","port":40111,"proxy":"none"},"mode":"enforce","count":1}}`))
 	if err != nil {

@@ -36,7 +36,7 @@ func encodeLine(t *testing.T, h *Hit, g *group) (string, *Record) {
 	} else {
 		line = e.appendHit(nil, h, testTime)
 	}
-	rec, err := parseRecord(line)
+	rec, err := ParseRecord(line)
 	if err != nil {
 		t.Fatalf("%v: %s", err, line)
 	}
@@ -291,7 +291,7 @@ func TestLineIsOneLineWhateverStandsInIt(t *testing.T) {
 	if !json.Valid(line) {
 		t.Fatalf("not JSON: %s", line)
 	}
-	rec, err := parseRecord(line)
+	rec, err := ParseRecord(line)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func FuzzLine(f *testing.F) {
 				t.Fatalf("%U in %q", r, line)
 			}
 		}
-		if _, err := parseRecord(line); err != nil {
+		if _, err := ParseRecord(line); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -19,7 +19,8 @@ type lineReader struct {
 	start    int // of what is not handed out yet
 	searched int // up to here there is no line end
 	skipping bool
-	number   int // of the line last handed out, from 1
+	number   int   // of the line last handed out, from 1
+	read     int64 // octets of the stream up to the end of buf
 }
 
 func newLineReader(r io.Reader) *lineReader {
@@ -61,7 +62,7 @@ func (l *lineReader) fill() error {
 		l.buf = append(l.buf, make([]byte, len(l.buf))...)[:len(l.buf)]
 	}
 	n, err := l.r.Read(l.buf[len(l.buf):cap(l.buf)])
-	l.buf = l.buf[:len(l.buf)+n]
+	l.buf, l.read = l.buf[:len(l.buf)+n], l.read+int64(n)
 	if n > 0 {
 		return nil
 	}
@@ -79,7 +80,11 @@ func (l *lineReader) unfinished() int {
 	return len(l.buf) - l.start
 }
 
-// drop forgets the unfinished line.
-func (l *lineReader) drop() {
+// position is the offset in the stream behind the line that was handed out last.
+func (l *lineReader) position() int64 { return l.read - int64(len(l.buf)-l.start) }
+
+// drop forgets the unfinished line. The stream goes on at an offset.
+func (l *lineReader) drop(at int64) {
+	l.read = at
 	l.buf, l.start, l.searched, l.skipping = l.buf[:0], 0, 0, false
 }

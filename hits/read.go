@@ -163,7 +163,7 @@ func (r *reader) lines(src *source, fn func(*Record) error) error {
 		if !r.inTime(line) {
 			continue
 		}
-		rec, err := parseRecord(line)
+		rec, err := ParseRecord(line)
 		if err != nil {
 			r.damaged(src, src.lines.number, err)
 			continue
@@ -256,7 +256,8 @@ func (n *newestRing) inOrder() []*Record {
 	return slices.Concat(n.records[n.oldest:], n.records[:n.oldest])
 }
 
-func parseRecord(line []byte) (*Record, error) {
+// ParseRecord reads a line of the journal. The record does not refer to it.
+func ParseRecord(line []byte) (*Record, error) {
 	rec := new(Record)
 	if err := json.Unmarshal(line, rec); err != nil {
 		return nil, fmt.Errorf("not a record: %w", err)
@@ -307,6 +308,25 @@ func openSegment(dir string, s *segment) (*source, error) {
 	}
 	src.unpack, src.lines = z, newLineReader(z)
 	return src, nil
+}
+
+// recede goes back to the end of a plain segment that has become shorter: a failed write is
+// cut off again, and what was half read of it is void.
+func (s *source) recede() error {
+	if s.unpack != nil {
+		return nil
+	}
+	at, err := s.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil
+	}
+	info, err := s.file.Stat()
+	if err != nil || info.Size() >= at {
+		return nil
+	}
+	s.lines.drop(info.Size())
+	_, err = s.file.Seek(info.Size(), io.SeekStart)
+	return err
 }
 
 func (s *source) close() {

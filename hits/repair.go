@@ -137,7 +137,7 @@ func mendTail(f *os.File, log *zap.Logger) (cut int64, mended bool, err error) {
 		return 0, false, err
 	}
 	trimmed := bytes.TrimRight(text, "\x00")
-	if _, err := parseRecord(trimmed); err == nil {
+	if _, err := ParseRecord(trimmed); err == nil {
 		end += int64(len(trimmed))
 		if err := f.Truncate(end); err != nil {
 			return 0, false, err
@@ -185,7 +185,7 @@ func lastRecord(segments []segment) (*Record, error) {
 		for len(tail) > 0 {
 			tail = bytes.TrimSuffix(tail, []byte("\n"))
 			start := bytes.LastIndexByte(tail, '\n') + 1
-			if r, err := parseRecord(tail[start:]); err == nil {
+			if r, err := ParseRecord(tail[start:]); err == nil {
 				return r, nil
 			}
 			tail = tail[:start]
