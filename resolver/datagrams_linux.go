@@ -294,12 +294,16 @@ func (d *datagrams) receive() error {
 			return os.ErrDeadlineExceeded
 		}
 		if busy {
-			if readable, err := d.wait(ended); err != nil {
-				return err
-			} else if !readable {
+			if d.heed(ended) || ended && !d.waiters.busy() {
 				continue
 			}
 			d.flush()
+		}
+		if ended {
+			if err := d.wait(ended); err != nil {
+				return err
+			}
+			continue
 		}
 		n, errno := mmsg.Receive(d.socket, d.in[:])
 		switch {
@@ -307,7 +311,11 @@ func (d *datagrams) receive() error {
 			d.n, d.received = n, time.Now()
 			return nil
 		case errno == unix.EAGAIN:
-			if _, err := d.wait(false); !busy && err != nil {
+			d.waiters.flush()
+			if d.waiters.handsBack() {
+				continue
+			}
+			if err := d.wait(ended); err != nil {
 				return err
 			}
 		case errno != unix.EINTR:
@@ -316,9 +324,9 @@ func (d *datagrams) receive() error {
 	}
 }
 
-// wait waits until there is something to do, and lets the waiters do theirs. It
-// tells whether the socket is readable; once reading has ended it is left alone.
-func (d *datagrams) wait(ended bool) (readable bool, err error) {
+// wait waits until there is something to do. Once reading has ended the socket is left
+// alone.
+func (d *datagrams) wait(ended bool) error {
 	d.polled = [2]unix.PollFd{{Fd: int32(d.socket), Events: unix.POLLIN}, {Fd: int32(d.epoll), Events: unix.POLLIN}}
 	if ended {
 		d.polled[0].Fd = -1 // passed over
@@ -332,19 +340,19 @@ func (d *datagrams) wait(ended bool) (readable bool, err error) {
 	n, err := unix.Ppoll(d.polled[:], leisure, nil)
 	d.idle.Store(false)
 	if err != nil && !errors.Is(err, unix.EINTR) {
-		return false, os.NewSyscallError("ppoll", err)
+		return os.NewSyscallError("ppoll", err)
 	}
-	now := time.Now()
-	if n > 0 && d.polled[1].Revents != 0 {
-		d.heed(now)
+	if n > 0 && d.polled[1].Revents != 0 && !d.waiters.busy() {
+		d.heed(ended) // an interrupt; who is busy heeds before it reads
 	}
-	d.waiters.expire(now, ended)
-	return n > 0 && d.polled[0].Revents != 0, nil
+	return nil
 }
 
-// heed takes what has come for the waiters, and takes note of an interrupt.
-func (d *datagrams) heed(now time.Time) {
+// heed takes the replies that are there and gives up what was waited for long enough. It
+// tells whether it was roused: what it is roused for has to be looked at before it waits.
+func (d *datagrams) heed(ended bool) (roused bool) {
 	n, _ := unix.EpollWait(d.epoll, d.events[:], 0)
+	now := time.Now()
 	for i := range max(n, 0) {
 		if fd := int(d.events[i].Fd); fd != d.wake {
 			d.waiters.receive(fd, now)
@@ -352,7 +360,10 @@ func (d *datagrams) heed(now time.Time) {
 		}
 		var count [8]byte
 		_, _ = unix.Read(d.wake, count[:])
+		roused = true
 	}
+	d.waiters.expire(now, ended)
+	return roused
 }
 
 // room is the memory for the next answer, of length 0.

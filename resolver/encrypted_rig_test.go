@@ -31,6 +31,7 @@ import (
 // encryptedRig is a rig with the encrypted listeners too.
 type encryptedRig struct {
 	*rig
+	tls   *Listener
 	https *HTTPSListener
 	quic  *QUICListener
 	roots *x509.CertPool
@@ -43,6 +44,8 @@ func newEncryptedRig(t testing.TB, o rigOptions) *encryptedRig {
 	certificate := k.certify(t)
 	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }
 	var err error
+	k.tls, err = k.ListenTLS(netip.MustParseAddrPort("127.0.0.1:0"), false, nil, get)
+	check(t, err)
 	k.https, err = k.ListenHTTPS(netip.MustParseAddrPort("127.0.0.1:0"), false, get)
 	check(t, err)
 	k.quic, err = k.ListenQUIC(netip.MustParseAddrPort("127.0.0.1:0"), false, get)
@@ -51,12 +54,13 @@ func newEncryptedRig(t testing.TB, o rigOptions) *encryptedRig {
 	k.stop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		check(t, errors.Join(k.https.Shutdown(ctx), k.quic.Shutdown(ctx)))
+		check(t, errors.Join(k.tls.Shutdown(ctx), k.https.Shutdown(ctx), k.quic.Shutdown(ctx)))
 		stop()
 	}
 	k.rig.stop = k.stop
 	t.Cleanup(k.stop)
 	if !o.idle {
+		k.tls.Serve()
 		k.https.Serve()
 		k.quic.Serve()
 	}
@@ -204,8 +208,19 @@ func (k *encryptedRig) ways(t testing.TB, from string) map[string]asked {
 			return receive(t, c), nil
 		}
 	}
+	dot := func(msg []byte) ([]byte, error) {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+		c, err := tls.DialWithDialer(&dialer, "tcp4", k.tls.Addr().String(), k.tlsClient("dot"))
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		check(t, c.SetDeadline(time.Now().Add(patience)))
+		send(t, c, msg)
+		return receive(t, c), nil
+	}
 	return map[string]asked{
-		"udp": plain("udp4"), "tcp": plain("tcp4"),
+		"udp": plain("udp4"), "tcp": plain("tcp4"), "dot": dot,
 		"doh get": get(h2), "doh post": post(h2), "doh http/1.1": post(h1), "doh3 get": get(h3), "doh3 post": post(h3),
 		"doq": func(msg []byte) ([]byte, error) { return exchangeDoQ(k.doq(t, from), framed(msg), true) },
 	}

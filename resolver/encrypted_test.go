@@ -78,7 +78,7 @@ func TestEveryTransportAnswersAlike(t *testing.T) {
 		t.Error("a query met a fault in the server")
 	}
 	each := uint64(len(allWays(t)))
-	for transport, n := range map[string]uint64{"udp": 2 * each, "tcp": each, "doh": 3 * each, "doh3": 2 * each, "doq": each} {
+	for transport, n := range map[string]uint64{"udp": 2 * each, "tcp": each, "dot": each, "doh": 3 * each, "doh3": 2 * each, "doq": each} {
 		if stats.Queries[transport] != n {
 			t.Errorf("%d queries counted over %s, expected %d", stats.Queries[transport], transport, n)
 		}
@@ -100,7 +100,7 @@ func TestEveryTransportAnswersAlike(t *testing.T) {
 			t.Errorf("over %s: %s, expected %s\n%s", transport, said, first, r.Raw)
 		}
 	}
-	if want := map[string]int{"udp": 2, "tcp": 1, "doh": 3, "doh3": 2, "doq": 1}; !maps.Equal(found, want) {
+	if want := map[string]int{"udp": 2, "tcp": 1, "dot": 1, "doh": 3, "doh3": 2, "doq": 1}; !maps.Equal(found, want) {
 		t.Errorf("hits %v, expected %v", found, want)
 	}
 }

@@ -116,6 +116,8 @@ func TestOneOfTwoUpstreamsDies(t *testing.T) {
 	}
 }
 
+const outage = time.Minute
+
 // All upstreams die: who asks for what was known gets it stale, others SERVFAIL at once
 // (RFC 8767, RFC 9520), for as long as it lasts; then all is as before.
 func TestAllUpstreamsDie(t *testing.T) {
@@ -139,7 +141,9 @@ func TestAllUpstreamsDie(t *testing.T) {
 	})
 	asked := one.asked.Load() + two.asked.Load()
 	slow := 0
-	for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(10 * time.Millisecond) {
+	pace := time.NewTicker(50 * time.Millisecond)
+	defer pace.Stop()
+	for begin := time.Now(); time.Since(begin) < outage; <-pace.C {
 		number++
 		m, took, sent := stub(t, k, fmt.Sprintf("n%d.example.", number))
 		if m.Rcode != dns.RcodeServerFailure || sent > 1 {
@@ -156,11 +160,11 @@ func TestAllUpstreamsDie(t *testing.T) {
 			slow++
 		}
 	}
-	if slow > 3 { // a busy machine
+	if slow > 20 { // a busy machine
 		t.Errorf("%d answers took more than 200 ms", slow)
 	}
-	if n := one.asked.Load() + two.asked.Load() - asked; n > 10 {
-		t.Errorf("dead upstreams got %d queries within 3 s, want a probe a second each", n)
+	if n := one.asked.Load() + two.asked.Load() - asked; n > 2*int64(outage/time.Second)+10 {
+		t.Errorf("dead upstreams got %d queries within %v, want a probe a second each", n, outage)
 	}
 	two.mute.Store(false)
 	eventually(t, "service is back", func() bool {

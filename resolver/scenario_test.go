@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -24,6 +25,39 @@ import (
 // TestScenarios plays the scenarios, whose language is described in their
 // folder's README.md.
 func TestScenarios(t *testing.T) {
+	eachScenario(t, func(t *testing.T, s *scenario) { s.play(t, newRig(t, s.rig), nil) })
+}
+
+// TestScenariosOverEveryTransport plays them again over each other transport: the same
+// answers, questions to upstreams, and hits.
+func TestScenariosOverEveryTransport(t *testing.T) {
+	for way, transport := range map[string]string{"tcp": "tcp", "dot": "dot", "doh get": "doh", "doh3 post": "doh3", "doq": "doq"} {
+		t.Run(transport, func(t *testing.T) {
+			eachScenario(t, func(t *testing.T, s *scenario) {
+				k := newEncryptedRig(t, s.rig)
+				var making sync.Mutex
+				ways := map[string]asked{} // by the client's address
+				s.play(t, k.rig, &carrier{transport: transport, ask: func(from string, msg []byte) ([]byte, error) {
+					making.Lock()
+					if ways[from] == nil {
+						ways[from] = k.ways(t, from)[way]
+					}
+					ask := ways[from]
+					making.Unlock()
+					return ask(msg)
+				}})
+			})
+		})
+	}
+}
+
+// carrier is the transport of a play.
+type carrier struct {
+	transport string // as hits name it
+	ask       func(from string, msg []byte) ([]byte, error)
+}
+
+func eachScenario(t *testing.T, test func(t *testing.T, s *scenario)) {
 	files, err := filepath.Glob("testdata/scenarios/*.txtar")
 	check(t, err)
 	if len(files) == 0 {
@@ -34,7 +68,7 @@ func TestScenarios(t *testing.T) {
 			t.Parallel()
 			archive, err := txtar.ParseFile(file)
 			check(t, err)
-			newScenario(t, archive).play(t)
+			test(t, newScenario(t, archive))
 		})
 	}
 }
@@ -225,14 +259,14 @@ func prefixes(words []string) (all []netip.Prefix) {
 	return all
 }
 
-// play runs the session, then holds the journal to it.
-func (s *scenario) play(t *testing.T) {
+// play runs the session over a transport (nil: as it says, UDP where it says nothing), then
+// holds the journal to it.
+func (s *scenario) play(t *testing.T, k *rig, over *carrier) {
 	steps, err := parseSession(s.session)
 	check(t, err)
 	if len(steps) == 0 {
 		t.Fatal("no query in the session")
 	}
-	k := newRig(t, s.rig)
 	for i, step := range steps {
 		if step.query == nil {
 			s.reload(t, k, step)
@@ -243,7 +277,7 @@ func (s *scenario) play(t *testing.T) {
 		var asking sync.WaitGroup
 		for range step.times {
 			asking.Go(func() {
-				reply, failure := step.ask(t, k)
+				reply, failure := s.ask(t, k, step, over)
 				if err := step.compare(reply, failure); err != nil {
 					t.Errorf("session:%d: %s\n%v", step.line, step.query.Question[0].String(), err)
 				}
@@ -257,7 +291,24 @@ func (s *scenario) play(t *testing.T) {
 	if k.Stats().Panics > 0 {
 		t.Error("a query met a fault in the server")
 	}
-	compareHits(t, steps, k.hits(t))
+	compareHits(t, steps, k.hits(t), over)
+}
+
+// ask asks over the transport what is not about another.
+func (s *scenario) ask(t *testing.T, k *rig, step *step, over *carrier) ([]byte, error) {
+	if over == nil || step.speaksOf() {
+		return step.ask(t, k)
+	}
+	query, err := step.query.Pack()
+	check(t, err)
+	if over.transport == "doq" { // RFC 9250 section 4.2.1
+		clear(query[:2])
+	}
+	reply, failure := over.ask(step.from4, query)
+	if over.transport == "doq" && len(reply) > 2 {
+		binary.BigEndian.PutUint16(reply, step.query.Id)
+	}
+	return reply, failure
 }
 
 func (s *scenario) reload(t *testing.T, k *rig, step *step) {
@@ -273,7 +324,7 @@ func (s *scenario) reload(t *testing.T, k *rig, step *step) {
 }
 
 // compareHits holds the journal to the hit of each step, found by message ID.
-func compareHits(t *testing.T, steps []*step, journal []*hits.Record) {
+func compareHits(t *testing.T, steps []*step, journal []*hits.Record, over *carrier) {
 	t.Helper()
 	byID := map[string][]*hits.Record{}
 	for _, r := range journal {
@@ -283,21 +334,35 @@ func compareHits(t *testing.T, steps []*step, journal []*hits.Record) {
 		if step.query == nil {
 			continue
 		}
-		found := byID[strconv.Itoa(int(step.query.Id))]
 		want := 0
 		if step.hit != nil {
 			want = step.times
+		}
+		elsewhere := over != nil && !step.speaksOf()
+		found := byID[strconv.Itoa(int(step.query.Id))]
+		if elsewhere && over.transport == "doq" { // in their order
+			found = byID["0"][:min(want, len(byID["0"]))]
+			byID["0"] = byID["0"][len(found):]
 		}
 		if len(found) != want {
 			t.Errorf("session:%d: %d hits, expected %d", step.line, len(found), want)
 		}
 		for _, r := range found {
+			if got := fieldOf(r.Raw, "sinkhole.transport"); elsewhere && got != over.transport {
+				t.Errorf("session:%d: hit over %s, expected %s", step.line, got, over.transport)
+			}
 			for field, value := range step.hit {
+				if elsewhere && (field == "network.transport" || field == "sinkhole.transport" || field == "sinkhole.source_proven") {
+					continue // TestEveryTransportAnswersAlike has these
+				}
 				if got := fieldOf(r.Raw, field); got != value {
 					t.Errorf("session:%d: hit has %s=%q, expected %q\n%s", step.line, field, got, value, r.Raw)
 				}
 			}
 		}
+	}
+	if n := len(byID["0"]); n > 0 {
+		t.Errorf("%d hits more than expected", n)
 	}
 }
 

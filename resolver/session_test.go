@@ -27,6 +27,7 @@ type step struct {
 
 	query    *dns.Msg
 	overTCP  bool
+	overUDP  bool   // in every play
 	from4    string // source address
 	times    int
 	rcode    string // or none, or closed
@@ -154,6 +155,8 @@ func (s *step) takeQuery(words []string) error {
 		switch key {
 		case "+tcp":
 			s.overTCP = true
+		case "+udp":
+			s.overUDP = true
 		case "+norecurse":
 			q.RecursionDesired = false
 		case "+ad":
@@ -277,6 +280,11 @@ func (s *step) ask(t testing.TB, k *rig) ([]byte, error) {
 	buffer := make([]byte, 65535)
 	n, err := c.Read(buffer)
 	return buffer[:n], err
+}
+
+// speaksOf tells whether the step is about UDP or TCP, and so is asked over that only.
+func (s *step) speaksOf() bool {
+	return s.overTCP || s.overUDP || s.rcode == "none" || s.rcode == "closed" || slices.Contains(s.flags, "tc")
 }
 
 // unanswered counts the queries that get no answer.
