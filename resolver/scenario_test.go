@@ -25,14 +25,17 @@ import (
 // TestScenarios plays the scenarios, whose language is described in their
 // folder's README.md.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	eachScenario(t, func(t *testing.T, s *scenario) { s.play(t, newRig(t, s.rig), nil) })
 }
 
 // TestScenariosOverEveryTransport plays them again over each other transport: the same
 // answers, questions to upstreams, and hits.
 func TestScenariosOverEveryTransport(t *testing.T) {
+	t.Parallel()
 	for way, transport := range map[string]string{"tcp": "tcp", "dot": "dot", "doh get": "doh", "doh3 post": "doh3", "doq": "doq"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			eachScenario(t, func(t *testing.T, s *scenario) {
 				k := newEncryptedRig(t, s.rig)
 				var making sync.Mutex
