@@ -177,6 +177,8 @@ type Journal struct {
 	KeepSize    int64         `yaml:"keep_size" doc:"the oldest are removed beyond this size in all"`
 	SyncEvery   time.Duration `yaml:"sync_every" doc:"fsync interval: what a power cut can cost"`
 	MergeAbove  int           `yaml:"merge_above" doc:"above this many hits a second, hits of one client, indicator, type and second become one line with a count"`
+
+	SigningKeyFile string `yaml:"signing_key_file" doc:"Ed25519 key (PEM, PKCS #8) that signs the heads of closed segments, see hits verify; empty: chain.key in the journal's directory, made when missing"`
 }
 
 // Landing is what listens at the sinkhole address.

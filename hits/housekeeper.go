@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,11 +26,13 @@ type housekeeper struct {
 	below   uint64 // segments below it are closed
 	idle    *sync.Cond
 
-	complain seldom
+	chain            *chain
+	complain, broken seldom
 }
 
 func newHousekeeper(o *Options, c *counters) *housekeeper {
 	h := &housekeeper{opts: o, log: o.Logger, count: c}
+	h.chain = &chain{dir: o.Dir, keyAt: o.SigningKeyFile, onHead: o.OnHead, log: o.Logger}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.idle = sync.NewCond(&h.mu)
 	return h
@@ -76,6 +79,7 @@ func (h *housekeeper) work(below uint64) {
 	if err != nil {
 		return // the writer says so
 	}
+	h.unchained(h.chain.extend(h.ctx, segments, below))
 	for _, s := range segments {
 		if s.seq >= below || s.packed {
 			continue
@@ -89,6 +93,18 @@ func (h *housekeeper) work(below uint64) {
 		}
 	}
 	h.retain(below)
+}
+
+// unchained tells of a failure to link segments, which is tried again; they are packed and
+// removed all the same, since a full disk must not get fuller for it.
+func (h *housekeeper) unchained(err error) {
+	if err == nil || h.ctx.Err() != nil {
+		return
+	}
+	h.count.chainErrors.Add(1)
+	if h.broken.now(time.Now()) {
+		h.log.Error("linking the closed segments of the hit journal failed: hits verify says nothing of them until it works", zap.Error(err))
+	}
 }
 
 func (h *housekeeper) pack(s *segment) error {
@@ -116,13 +132,16 @@ func (h *housekeeper) retain(below uint64) {
 	for _, s := range segments {
 		total += s.size
 	}
-	now := time.Now()
+	leaving := h.leaving(segments, below, total)
+	if len(leaving) > 0 {
+		h.unchained(h.chain.anchor(leaving[len(leaving)-1]))
+	}
 	var removed, freed int64
 	for _, s := range segments {
 		if s.seq >= below {
 			continue
 		}
-		if h.expired(&s, now) || h.opts.KeepSize > 0 && total > h.opts.KeepSize {
+		if slices.Contains(leaving, s.seq) {
 			if err := os.Remove(s.path); err == nil {
 				removed, freed, total = removed+1, freed+s.size, total-s.size
 				continue
@@ -139,6 +158,18 @@ func (h *housekeeper) retain(below uint64) {
 			zap.Int64("segments", removed), zap.Int64("octets", freed),
 			zap.Duration("keep", h.opts.Keep), zap.Int64("keep_size", h.opts.KeepSize))
 	}
+}
+
+// leaving are the sequences of closed segments that are too old or too much.
+func (h *housekeeper) leaving(segments []segment, below uint64, total int64) (sequences []uint64) {
+	now := time.Now()
+	for i := range segments {
+		s := &segments[i]
+		if s.seq < below && (h.expired(s, now) || h.opts.KeepSize > 0 && total > h.opts.KeepSize) {
+			sequences, total = append(sequences, s.seq), total-s.size
+		}
+	}
+	return sequences
 }
 
 func (h *housekeeper) expired(s *segment, now time.Time) bool {

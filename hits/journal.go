@@ -37,6 +37,12 @@ type Options struct {
 	// up to a power of two. A slot takes about 600 octets.
 	QueueLength int
 
+	// SigningKeyFile has the Ed25519 key (PEM, PKCS #8) that signs the heads of closed segments
+	// (chain.key in Dir); it is made when missing.
+	SigningKeyFile string
+	// OnHead is told of each head that was signed (nobody).
+	OnHead func(Head)
+
 	Observer Observer
 	Logger   *zap.Logger
 	// Background starts long work, such as the compression of a segment, on a
@@ -114,6 +120,7 @@ func Open(opts Options) (*Journal, error) {
 		return nil, fmt.Errorf("finding the hit journal's directory: %w", err)
 	}
 	opts.Dir = dir
+	opts.SigningKeyFile = cmp.Or(opts.SigningKeyFile, filepath.Join(dir, privateName))
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, writeError("making the hit journal's directory", err)
 	}

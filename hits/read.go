@@ -318,11 +318,11 @@ func (s *source) recede() error {
 	}
 	at, err := s.file.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return nil
+		return err
 	}
 	info, err := s.file.Stat()
 	if err != nil || info.Size() >= at {
-		return nil
+		return err
 	}
 	s.lines.drop(info.Size())
 	_, err = s.file.Seek(info.Size(), io.SeekStart)

@@ -29,6 +29,7 @@ type Stats struct {
 	SyncErrors     uint64
 	WriteErrors    uint64 // failed attempts to write or to open a segment
 	CompressErrors uint64
+	ChainErrors    uint64 // failed attempts to link closed segments, see Verify
 }
 
 // Stats returns the account at this moment. It is cheap and never waits.
@@ -50,6 +51,7 @@ func (j *Journal) Stats() Stats {
 		SyncErrors:               c.syncErrors.Load(),
 		WriteErrors:              c.writeErrors.Load(),
 		CompressErrors:           c.compressErrors.Load(),
+		ChainErrors:              c.chainErrors.Load(),
 	}
 	var taken uint64
 	for _, q := range *j.queues.Load() {
@@ -73,4 +75,5 @@ type counters struct {
 
 	removedSegments, removedBytes           atomic.Uint64
 	syncErrors, writeErrors, compressErrors atomic.Uint64
+	chainErrors                             atomic.Uint64
 }

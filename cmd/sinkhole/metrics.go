@@ -212,6 +212,7 @@ func (c *collector) hits(m sender, s hits.Stats) {
 	m.counter(c.desc.journalErrors, s.WriteErrors, "write")
 	m.counter(c.desc.journalErrors, s.SyncErrors, "sync")
 	m.counter(c.desc.journalErrors, s.CompressErrors, "compress")
+	m.counter(c.desc.journalErrors, s.ChainErrors, "chain")
 }
 
 func (c *collector) cache(m sender, s cache.Stats, uncounted uint64) {

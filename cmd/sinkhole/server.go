@@ -126,7 +126,7 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 	j := c.Hits.Journal
 	return hits.Options{
 		Dir: j.Path, RotateSize: j.RotateSize, RotateEvery: j.RotateEvery, Keep: j.Keep, KeepSize: j.KeepSize,
-		SyncEvery: j.SyncEvery, MergeAbove: j.MergeAbove,
+		SyncEvery: j.SyncEvery, MergeAbove: j.MergeAbove, SigningKeyFile: j.SigningKeyFile,
 		Observer: hits.Observer{Name: hostName(), Version: versionText()}, Logger: s.log.Named("hits"),
 		Background: func(work func()) { go background(s.log, work) },
 		RunWriter:  func(write func()) { s.writer = onThread(write) },
