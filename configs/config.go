@@ -162,10 +162,12 @@ type Hits struct {
 	Geo       []string `yaml:"geo" doc:"MaxMind-format databases: ASN, country"`
 	Inventory string   `yaml:"inventory" doc:"SQLite file or postgres:// address of the inventory of infected machines; empty: none"`
 	Identity  Identity `yaml:"identity" doc:"what is written of a client, everywhere: full, truncate (/24, /48) or pseudonym (keyed)"`
-	Syslog    string   `yaml:"syslog" doc:"udp://, tcp:// or tls:// address of a syslog receiver (RFC 5424)"`
-	Dnstap    string   `yaml:"dnstap" doc:"unix:// or tcp:// address of a dnstap receiver"`
-	Webhook   string   `yaml:"webhook" doc:"https:// URL told once of each new machine or raised evidence"`
-	Stream    string   `yaml:"stream" doc:"nats:// address of a JetStream server, for several resolvers"`
+
+	IdentityKeyFile string `yaml:"identity_key_file" doc:"file of the key of pseudonyms, 64 hexadecimal digits; another key makes other pseudonyms"`
+	Syslog          string `yaml:"syslog" doc:"udp://, tcp:// or tls:// address of a syslog receiver (RFC 5424)"`
+	Dnstap          string `yaml:"dnstap" doc:"unix:// or tcp:// address of a dnstap receiver"`
+	Webhook         string `yaml:"webhook" doc:"https:// URL told once of each new machine or raised evidence"`
+	Stream          string `yaml:"stream" doc:"nats:// address of a JetStream server, for several resolvers"`
 }
 
 // Journal is the append-only record of hits.

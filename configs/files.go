@@ -172,6 +172,8 @@ func (c *Config) CheckFiles() error {
 	}
 	_, err := c.Clients.CookieSecrets()
 	check("clients.cookie_secret_file", err)
+	_, err = c.Hits.IdentityKey()
+	check("hits.identity_key_file", err)
 	for section, lists := range map[string][]List{"lists": c.Lists, "allow": c.Allow} {
 		for i, l := range lists {
 			_, err := l.Auth.Secret()

@@ -11,6 +11,7 @@ func (c *Config) resolvePaths(dir string) {
 	c.ListStore = under(dir, c.ListStore)
 	c.Cache.File = under(dir, c.Cache.File)
 	c.Clients.CookieSecretFile = under(dir, c.Clients.CookieSecretFile)
+	c.Hits.IdentityKeyFile = under(dir, c.Hits.IdentityKeyFile)
 	c.Hits.Journal.SigningKeyFile = under(dir, c.Hits.Journal.SigningKeyFile)
 	c.Listen.Certificate, c.Listen.Key = under(dir, c.Listen.Certificate), under(dir, c.Listen.Key)
 	for _, lists := range [][]List{c.Lists, c.Allow} {

@@ -338,6 +338,12 @@ func (v *validator) autoSinks() {
 func (v *validator) journal() {
 	const key = "hits.journal."
 	j := v.Hits.Journal
+	switch pseudonym := v.Hits.Identity == IdentityPseudonym; {
+	case pseudonym && v.Hits.IdentityKeyFile == "":
+		v.fault("hits.identity", "found pseudonym without hits.identity_key_file, expected a file of 64 hexadecimal digits, as openssl rand -hex 32 writes them")
+	case !pseudonym && v.Hits.IdentityKeyFile != "":
+		v.fault("hits.identity_key_file", "found a key of pseudonyms, and hits.identity %s, which makes none: remove the key, or set identity: pseudonym", v.Hits.Identity)
+	}
 	if j.Path == "" {
 		v.fault(key+"path", "found no directory, expected one, as in: path: data/hits; hits are what this resolver is for")
 	}

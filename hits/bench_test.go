@@ -30,7 +30,7 @@ func BenchmarkRecord(b *testing.B) {
 }
 
 func BenchmarkEncodeLine(b *testing.B) {
-	e := newEncoder(testObserver, 0)
+	e := newEncoder(testObserver, 0, nil)
 	h := testHit(func(h *Hit) { h.Evidence = fullPolicy })
 	var buf []byte
 	b.ReportAllocs()
@@ -50,7 +50,7 @@ func BenchmarkMergedSecond(b *testing.B) {
 			h.Rules[0] = uint64(i % 3)
 		})
 	}
-	e := newEncoder(testObserver, 0)
+	e := newEncoder(testObserver, 0, nil)
 	var buf []byte
 	b.ReportAllocs()
 	m := newMerger(0, time.Second)
@@ -69,7 +69,7 @@ func BenchmarkMergedSecond(b *testing.B) {
 func BenchmarkFlood(b *testing.B) {
 	const n = 100_000
 	h := testHit(nil)
-	e := newEncoder(testObserver, 0)
+	e := newEncoder(testObserver, 0, nil)
 	var buf []byte
 	m := newMerger(10_000, time.Second)
 	b.ReportAllocs()

@@ -114,7 +114,7 @@ func writtenFields(t *testing.T) map[string]bool {
 		h.Evidence, h.NRules, h.Rules, h.MoreRules = full, 2, [MaxRules]uint64{0, 1}, 1
 		h.Trigger, h.Value, h.Chain = TriggerCNAME, wireName("bad", "example"), wireName("bad", "example")
 	}
-	e := newEncoder(testObserver, 0)
+	e := newEncoder(testObserver, 0, nil)
 	lines := e.appendHit(nil, testHit(everything), testTime)
 	for _, keys := range []int{1, 0} { // merged by indicator, merged by client
 		m := newMerger(0, time.Second)

@@ -40,6 +40,8 @@ type Options struct {
 	// SigningKeyFile has the Ed25519 key (PEM, PKCS #8) that signs the heads of closed segments
 	// (chain.key in Dir); it is made when missing.
 	SigningKeyFile string
+	// Veil hides who asked from what is written (nothing).
+	Veil *Veil
 	// OnHead is told of each head that was signed (nobody).
 	OnHead func(Head)
 

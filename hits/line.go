@@ -25,6 +25,10 @@ type encoder struct {
 	idTime   uint64 // of the last id, milliseconds
 
 	line line // the one being made
+
+	veil     *Veil // nil: nothing is hidden
+	veiled   Hit   // what veil has left of the hit, and of who is said to ask
+	identity Identity
 }
 
 // line is one line on its way: what its sections share, and the text itself.
@@ -32,6 +36,7 @@ type line struct {
 	text
 	h          *Hit
 	g          *group // nil: the hit has a line of its own, or shares it with none
+	ipv4, ipv6 bool   // the socket's
 	question   string
 	indicators []Indicator // that the line names, the deciding one first
 
@@ -50,8 +55,8 @@ type ownRecord struct {
 	accounting            *Accounting
 }
 
-func newEncoder(o Observer, sequence uint64) *encoder {
-	return &encoder{observer: observerMember(&o), sequence: sequence, entropy: ulid.Monotonic(bufio.NewReader(rand.Reader), 0)}
+func newEncoder(o Observer, sequence uint64, v *Veil) *encoder {
+	return &encoder{veil: v, observer: observerMember(&o), sequence: sequence, entropy: ulid.Monotonic(bufio.NewReader(rand.Reader), 0)}
 }
 
 // appendHit appends the line of one hit.
@@ -69,8 +74,19 @@ func (e *encoder) appendGroup(dst []byte, g *group, now time.Time) []byte {
 
 func (e *encoder) appendLine(dst []byte, h *Hit, g *group, now time.Time) []byte {
 	l := &e.line
+	peer := h.peer().Addr().Unmap()
+	l.ipv4, l.ipv6 = peer.Is4(), peer.Is6()
 	l.h, l.g = h, g
+	if e.veil != nil {
+		e.veil.hide(&e.veiled, &e.identity, h)
+		l.h = &e.veiled
+	}
 	l.describe()
+	if e.veil != nil {
+		for i := range l.indicators {
+			e.veil.indicator(&l.indicators[i], h.Client.Addr())
+		}
+	}
 	l.text = dst
 	e.open(l, h.Time)
 	e.addEvent(l, now)
@@ -85,6 +101,9 @@ func (e *encoder) appendLine(dst []byte, h *Hit, g *group, now time.Time) []byte
 		l.addThreat(&l.indicators[0])
 	}
 	l.addSinkhole()
+	if e.veil != nil {
+		e.veiled = Hit{} // it refers to the policy
+	}
 	return l.close()
 }
 

@@ -29,7 +29,7 @@ var fullPolicy = &testPolicy{indicators: []Indicator{
 // encodeLine returns the line of h, without the fields that differ each time.
 func encodeLine(t *testing.T, h *Hit, g *group) (string, *Record) {
 	t.Helper()
-	e := newEncoder(testObserver, 41)
+	e := newEncoder(testObserver, 41, nil)
 	var line []byte
 	if g != nil {
 		line = e.appendGroup(nil, g, testTime)
@@ -278,7 +278,7 @@ func TestLineIsOneLineWhateverStandsInIt(t *testing.T) {
 		h.Value = wireName("\"}\n{")
 		h.Chain = []byte("\x05\n\r\x00\xff\x80\x00\xc0\x0c")
 	})
-	e := newEncoder(Observer{evil, evil}, 0)
+	e := newEncoder(Observer{evil, evil}, 0, nil)
 	line := e.appendHit(nil, h, testTime)
 	if bytes.IndexByte(line, '\n') != len(line)-1 {
 		t.Errorf("more than one line: %q", line)
@@ -304,7 +304,7 @@ func TestLineIsOneLineWhateverStandsInIt(t *testing.T) {
 }
 
 func TestIDsRiseWhateverTheClockDoes(t *testing.T) {
-	e := newEncoder(testObserver, 0)
+	e := newEncoder(testObserver, 0, nil)
 	last := ""
 	for i := range 1000 {
 		now := testTime.Add(time.Duration(i%10) * -time.Hour)
@@ -324,7 +324,7 @@ func FuzzLine(f *testing.F) {
 			h.Chain, h.QType, h.RCode, h.Trigger, h.Transport = chain, n, n, Trigger(n), Transport(n)
 			h.Evidence = &testPolicy{indicators: []Indicator{{Family: family, List: family, Confidence: int(n)}}}
 		})
-		line := newEncoder(testObserver, 0).appendHit(nil, h, testTime)
+		line := newEncoder(testObserver, 0, nil).appendHit(nil, h, testTime)
 		if bytes.IndexByte(line, '\n') != len(line)-1 || !json.Valid(line) {
 			t.Fatalf("%q", line)
 		}

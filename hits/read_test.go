@@ -24,7 +24,7 @@ func at(minute int) time.Time { return testTime.Add(time.Duration(minute) * time
 func threeSegments(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	enc := newEncoder(testObserver, 0)
+	enc := newEncoder(testObserver, 0, nil)
 	for s := range 3 {
 		var lines []byte
 		for i := range 3 {
@@ -181,7 +181,7 @@ func TestReadFindsMergedHits(t *testing.T) {
 		}), at(0))
 	}
 	var line []byte
-	m.flush(at(0), true, 1, func(g *group) { line = newEncoder(testObserver, 0).appendGroup(nil, g, at(0)) })
+	m.flush(at(0), true, 1, func(g *group) { line = newEncoder(testObserver, 0, nil).appendGroup(nil, g, at(0)) })
 	if err := os.WriteFile(plainPath(dir, 1, at(0)), line, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -366,7 +366,7 @@ func TestSpanOfLinesInPieces(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	line := newEncoder(testObserver, 0).appendHit(nil, testHit(nil), testTime)
+	line := newEncoder(testObserver, 0, nil).appendHit(nil, testHit(nil), testTime)
 	f.Add(line, false)
 	f.Add(line[:100], false)
 	f.Add(append(bytes.Clone(line), 0, 0, 0), false)

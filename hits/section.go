@@ -67,9 +67,9 @@ func (l *line) addNetwork() {
 	l.object("network")
 	l.token("transport", l.h.Transport.Network())
 	l.raw(`"protocol":"dns"`)
-	if a := l.h.peer().Addr().Unmap(); a.Is4() {
+	if l.ipv4 {
 		l.raw(`"type":"ipv4"`)
-	} else if a.Is6() {
+	} else if l.ipv6 {
 		l.raw(`"type":"ipv6"`)
 	}
 	l.end('}')

@@ -64,7 +64,7 @@ func (j *Journal) newWriter() (*writer, error) {
 	j.house = newHousekeeper(&j.opts, &j.count)
 	w := &writer{
 		j:     j,
-		enc:   newEncoder(j.opts.Observer, old.sequence),
+		enc:   newEncoder(j.opts.Observer, old.sequence, j.opts.Veil),
 		merge: newMerger(j.opts.MergeAbove, max(j.opts.SyncEvery-2*pace, pace)),
 		out:   &output{opts: &j.opts, log: j.log, lock: j.lock, count: &j.count, seq: old.newest.seq},
 	}

@@ -47,6 +47,7 @@ type rigOptions struct {
 	fairWait  time.Duration // 0: as usual
 	noCut     bool          // a name that does not exist stands for itself alone
 	balancers []netip.Prefix
+	veil      *hits.Veil
 	still     bool // the journal's writer runs only when the rig is stopped
 }
 
@@ -78,7 +79,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	if o.still {
 		runWriter = func(write func()) { t.Cleanup(func() { go write(); k.stop() }) }
 	}
-	k.journal, err = hits.Open(hits.Options{Dir: k.dir, QueueLength: cmp.Or(o.queue, 1024), RunWriter: runWriter})
+	k.journal, err = hits.Open(hits.Options{Dir: k.dir, QueueLength: cmp.Or(o.queue, 1024), RunWriter: runWriter, Veil: o.veil})
 	check(t, err)
 	k.lists, err = blocklist.Open(blocklist.Options{Configuration: blocklist.Configuration{Specs: o.specs, DefaultAction: cmp.Or(o.action, format.Sinkhole), Groups: o.groups}})
 	check(t, err)

@@ -78,7 +78,11 @@ func (s *server) open(c *configs.Config) (err error) {
 	if s.inherited, err = inherit(os.Getpid()); err != nil {
 		return err
 	}
-	if s.journal, err = hits.Open(s.journalOptions(c)); err != nil {
+	options := s.journalOptions(c)
+	if options.Veil, err = veil(&c.Hits); err != nil {
+		return fmt.Errorf("hits.identity_key_file: %w", err)
+	}
+	if s.journal, err = hits.Open(options); err != nil {
 		return err
 	}
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
@@ -132,6 +136,18 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 		RunWriter:  func(write func()) { s.writer = onThread(write) },
 		Yield:      yield,
 	}
+}
+
+// veil is what hides who asked; nil: nothing does.
+func veil(c *configs.Hits) (*hits.Veil, error) {
+	if c.Identity == configs.IdentityTruncate {
+		return hits.Truncated(), nil
+	}
+	key, err := c.IdentityKey()
+	if key == nil {
+		return nil, err
+	}
+	return hits.Pseudonymous(key), nil
 }
 
 // listen binds the DNS listeners. One that cannot be had is an error where the
