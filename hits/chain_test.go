@@ -318,3 +318,22 @@ func TestChainOverCrashes(t *testing.T) {
 		t.Errorf("%d hits", n)
 	}
 }
+
+// Verified while it is written, packed and removed, a journal is whole at any moment.
+func TestChainIsVerifiedWhileItGrows(t *testing.T) {
+	dir := t.TempDir()
+	j := openJournal(t, Options{Dir: dir, RotateSize: 4 << 10, KeepSize: 4 << 10, Logger: zap.NewNop()})
+	q := j.NewQueue(1)
+	for looks := 0; looks < 60 || j.Stats().RetentionRemovedSegments < 5; looks++ {
+		for range 6 {
+			q.Record(testHit(nil))
+		}
+		if v := verify(t, dir, ""); !v.Whole() {
+			t.Fatal(v.Faults)
+		}
+	}
+	closeJournal(t, j)
+	if v := verify(t, dir, ""); !v.Whole() || v.Removed == 0 {
+		t.Errorf("%+v", v)
+	}
+}

@@ -140,8 +140,17 @@ func (c *Cursor) line() ([]byte, error) {
 // later is the segment after the open one, nil if there is none.
 func (c *Cursor) later() (*segment, error) { return c.from(c.at.Segment + 1) }
 
-// from is the first segment of a sequence or a later one, nil if there is none.
+// from is the first segment of a sequence or a later one, nil if there is none. Where that is
+// not the next one it looks twice: a segment may be in neither place while it is renamed.
 func (c *Cursor) from(seq uint64) (*segment, error) {
+	s, err := c.find(seq)
+	if s == nil || s.seq == seq {
+		return s, err
+	}
+	return c.find(seq)
+}
+
+func (c *Cursor) find(seq uint64) (*segment, error) {
 	segments, _, err := listSegments(c.dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -92,6 +92,9 @@ func (h *housekeeper) work(below uint64) {
 			}
 		}
 	}
+	if h.ctx.Err() != nil {
+		return // perhaps before all were linked: only then they may go
+	}
 	h.retain(below)
 }
 

@@ -86,6 +86,25 @@ func parseSegment(name string) (s segment, ok bool) {
 // segment is there both plain and packed, packing was interrupted after its last
 // step but one: the packed file is whole, and the plain one is in spare.
 func listSegments(dir string) (segments, spare []segment, err error) {
+	segments, spare, err = listOnce(dir)
+	if err == nil && gapped(segments) {
+		// A segment that is renamed while the directory is read may be in neither place.
+		return listOnce(dir)
+	}
+	return segments, spare, err
+}
+
+// gapped tells whether a sequence is left out, and so perhaps its segment.
+func gapped(segments []segment) bool {
+	for i := 1; i < len(segments); i++ {
+		if segments[i].seq > segments[i-1].seq+1 {
+			return true
+		}
+	}
+	return false
+}
+
+func listOnce(dir string) (segments, spare []segment, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, nil, err

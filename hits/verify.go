@@ -1,11 +1,13 @@
 package hits
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -30,6 +32,29 @@ func (v *Verification) Whole() bool { return len(v.Faults) == 0 }
 // too). head is one that was kept elsewhere, in hexadecimal, or "": what it stands for has to
 // be in the chain.
 func Verify(ctx context.Context, dir string, keys map[string]ed25519.PublicKey, head string) (*Verification, error) {
+	for again := maxVerifications; ; again-- {
+		before, _ := os.ReadFile(filepath.Join(dir, chainName))
+		v, err := verifyOnce(ctx, dir, keys, head)
+		if err != nil || v.Whole() || again == 0 {
+			return v, err
+		}
+		// What retention removed meanwhile is not missing.
+		if after, _ := os.ReadFile(filepath.Join(dir, chainName)); bytes.Equal(before, after) {
+			return v, nil
+		}
+	}
+}
+
+// maxVerifications bounds how often a journal is looked at anew since its chain went on.
+const maxVerifications = 10
+
+func verifyOnce(ctx context.Context, dir string, keys map[string]ed25519.PublicKey, head string) (*Verification, error) {
+	path := filepath.Join(dir, chainName)
+	// The chain first: a segment that is closed meanwhile is one that it does not have yet.
+	links, damage, err := readChain(path)
+	if err != nil {
+		return nil, err
+	}
 	segments, _, err := listSegments(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no hit journal in %s: check hits.journal.path", dir)
@@ -37,16 +62,12 @@ func Verify(ctx context.Context, dir string, keys map[string]ed25519.PublicKey, 
 	if err != nil {
 		return nil, readError(err)
 	}
-	c := &verifier{ctx: ctx, dir: dir, path: filepath.Join(dir, chainName), keys: keys, wanted: head, segments: segments}
+	c := &verifier{ctx: ctx, dir: dir, path: path, keys: keys, wanted: head, segments: segments}
 	if c.keys == nil {
 		c.keys, err = PublicKeys(filepath.Join(dir, publicName))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-	}
-	links, damage, err := readChain(c.path)
-	if err != nil {
-		return nil, err
 	}
 	c.v.Faults = damage
 	if err := c.links(links); err != nil {
@@ -125,6 +146,13 @@ func (c *verifier) link(line int, h *Head, previous Head) {
 // content holds a segment to its link.
 func (c *verifier) content(line int, h *Head) error {
 	s := segmentAt(c.segments, h.Segment)
+	if s == nil { // or got its other name while the directory was read
+		segments, _, err := listSegments(c.dir)
+		if err != nil {
+			return readError(err)
+		}
+		s = segmentAt(segments, h.Segment)
+	}
 	if s == nil {
 		c.fault(c.path, line, "segment %d is missing, with the lines %d to %d (event.sequence)", h.Segment, h.First, h.Last)
 		return nil
