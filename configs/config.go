@@ -160,7 +160,7 @@ type Hits struct {
 	Journal   Journal  `yaml:"journal"`
 	Names     []string `yaml:"names" doc:"DHCP lease files and CSV files that say who a client address, or a CGNAT port block, is"`
 	Geo       []string `yaml:"geo" doc:"MaxMind-format databases: ASN, country"`
-	Inventory string   `yaml:"inventory" doc:"SQLite file or postgres:// address of the inventory of infected machines; empty: none"`
+	Inventory string   `yaml:"inventory" doc:"SQLite file of the inventory of infected machines, made of the journal and made anew where it is missing; empty: none; postgres:// is not built yet"`
 	Identity  Identity `yaml:"identity" doc:"what is written of a client, everywhere: full, truncate (/24, /48) or pseudonym (keyed)"`
 	Syslog    string   `yaml:"syslog" doc:"udp://, tcp:// or tls:// address of a syslog receiver (RFC 5424)"`
 	Dnstap    string   `yaml:"dnstap" doc:"unix:// or tcp:// address of a dnstap receiver"`

@@ -34,7 +34,7 @@ func newHits(file *string) *cobra.Command {
 			return &exitError{code: exitUsage}
 		},
 	}
-	cmd.AddCommand(newEvents(file))
+	cmd.AddCommand(newMachines(file), newFamilies(file), newIndicators(file), newEvents(file))
 	return cmd
 }
 

@@ -36,12 +36,15 @@ CREATE TABLE machine (
 CREATE TABLE activity (id INTEGER PRIMARY KEY, facts BLOB NOT NULL) STRICT;
 CREATE TABLE matched (id INTEGER PRIMARY KEY, rules TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE holder (address TEXT PRIMARY KEY, machine INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE progress (segment INTEGER NOT NULL, octets INTEGER NOT NULL, read_to INTEGER NOT NULL) STRICT;
-INSERT INTO progress VALUES (0, 0, 0);
+CREATE TABLE progress (segment INTEGER NOT NULL, octets INTEGER NOT NULL, read_to INTEGER NOT NULL, journal TEXT NOT NULL) STRICT;
+INSERT INTO progress VALUES (0, 0, 0, '');
 PRAGMA user_version = 1;`
 
 // errUnusable says that a file is damaged, or of another version: it is set aside.
 var errUnusable = errors.New("the inventory cannot be used")
+
+// ErrForeign says that an inventory is of the journal in another directory.
+var ErrForeign = errors.New("the inventory is of another hit journal")
 
 // database is one connection to the file, so that a transaction is of it.
 type database struct {
@@ -158,6 +161,29 @@ func (db *database) prepareSchema(ctx context.Context) error {
 		return err
 	}
 	return db.exec(ctx, "COMMIT")
+}
+
+// own takes a database for a journal. Two servers that are given one file would mix what they
+// find.
+func (db *database) own(ctx context.Context, journal string) error {
+	journal, err := filepath.Abs(journal)
+	if err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(journal); err == nil {
+		journal = real
+	}
+	if _, err := db.conn.ExecContext(ctx, "UPDATE progress SET journal = ? WHERE journal = ''", journal); err != nil {
+		return fault(err)
+	}
+	var of string
+	if err := db.conn.QueryRowContext(ctx, "SELECT journal FROM progress").Scan(&of); err != nil {
+		return fault(err)
+	}
+	if of != journal {
+		return fmt.Errorf("%w: it is of the one in %s, expected %s: give each server a hits.inventory of its own, or remove the file where the journal was moved", ErrForeign, of, journal)
+	}
+	return nil
 }
 
 func (db *database) version(ctx context.Context) (n int, err error) {

@@ -81,7 +81,11 @@ func (x *Inventory) Run(ctx context.Context) {
 	retry, failed := retryFirst, false
 	for ctx.Err() == nil {
 		wait := pollEvery
-		switch err := x.CatchUp(ctx); {
+		err := x.CatchUp(ctx)
+		if err == nil {
+			err = x.retain(ctx)
+		}
+		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil && failed:
@@ -117,8 +121,12 @@ func (x *Inventory) Close() {
 	}
 }
 
+// Overtaken tells whether an error of CatchUp says no more than that another process is feeding
+// the same database: what it read is there, and CatchUp can be called again.
+func Overtaken(err error) bool { return overtaken(err) }
+
 // CatchUp reads the journal to its end. A database that is damaged, of another version or of
-// another journal is set aside and made anew.
+// another journal is set aside and made anew. It does not apply Options.Keep, which Run does.
 func (x *Inventory) CatchUp(ctx context.Context) error {
 	err := x.feed(ctx)
 	if errors.Is(err, errUnusable) || errors.Is(err, hits.ErrOtherJournal) {
@@ -162,15 +170,24 @@ func (x *Inventory) feed(ctx context.Context) error {
 		return err
 	}
 	x.publish(false)
-	if now := time.Now(); now.Sub(x.pruned) >= pruneEvery {
-		if x.opts.Keep > 0 {
-			if err := f.prune(ctx, timeOf(now.Add(-x.opts.Keep))); err != nil {
-				return err
-			}
-			x.publish(false)
-		}
-		x.pruned, x.logged = now, 0
+	return nil
+}
+
+// retain removes what is older than Options.Keep, once an hour.
+func (x *Inventory) retain(ctx context.Context) error {
+	now := time.Now()
+	if x.feeder == nil || now.Sub(x.pruned) < pruneEvery {
+		return nil
 	}
+	x.pruned, x.logged = now, 0
+	if x.opts.Keep <= 0 {
+		return nil
+	}
+	if err := x.feeder.prune(ctx, timeOf(now.Add(-x.opts.Keep))); err != nil {
+		x.pruned = time.Time{}
+		return err
+	}
+	x.publish(false)
 	return nil
 }
 
@@ -185,7 +202,10 @@ func (x *Inventory) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if x.feeder, err = newFeeder(ctx, db, x.opts.Journal, x.damaged); err != nil {
+	if err = db.own(ctx, x.opts.Journal); err == nil {
+		x.feeder, err = newFeeder(ctx, db, x.opts.Journal, x.damaged)
+	}
+	if err != nil {
 		db.close()
 		x.feeder = nil
 		return err

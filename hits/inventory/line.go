@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +26,8 @@ type line struct {
 	dataset     []byte
 	time, last  int64 // Unix nanoseconds of the first and last hit
 	address     []byte
-	port        uint64 // 0: the address is one that a forwarder told
+	port        uint64   // 0: the address is one that a forwarder told
+	ports       []uint64 // of a merged line
 	mac         []byte
 	qname       []byte
 	qtype       []byte
@@ -50,7 +52,7 @@ type rule struct{ typ, name, list, family []byte }
 
 // read takes a line of the journal apart, into l, whose slices are used again.
 func (l *line) read(text []byte) error {
-	*l = line{rules: l.rules[:0], families: l.families[:0], lists: l.lists[:0]}
+	*l = line{ports: l.ports[:0], rules: l.rules[:0], families: l.families[:0], lists: l.lists[:0]}
 	var deciding rule
 	var stamp []byte
 	s := scanner{text: text}
@@ -104,6 +106,11 @@ func (l *line) read(text []byte) error {
 		l.count = max(l.count, 1)
 	}
 	return nil
+}
+
+// hasPort tells whether the client asked from a port, as far as the line names them.
+func (l *line) hasPort(port uint16) bool {
+	return l.port == uint64(port) || slices.Contains(l.ports, uint64(port))
 }
 
 func (l *line) client(s *scanner) {
@@ -194,6 +201,9 @@ func (l *line) own(s *scanner, key []byte) {
 	case "indicators":
 		l.rules = l.rules[:0]
 		s.elements(func() { l.rules = append(l.rules, indicator(s)) })
+	case "ports":
+		l.ports = l.ports[:0]
+		s.elements(func() { l.ports = append(l.ports, s.uint()) })
 	case "merged":
 		l.byClient = string(s.string()) == hits.MergedClient
 	case "count":

@@ -236,3 +236,31 @@ func (m *Machine) find(match uint32) int {
 	}
 	return -1
 }
+
+// ReadTo is the time of the latest record that the inventory has.
+func (r *Reader) ReadTo(ctx context.Context) (time.Time, error) {
+	var at int64
+	if err := r.db.conn.QueryRowContext(ctx, "SELECT read_to FROM progress").Scan(&at); err != nil {
+		return time.Time{}, fault(err)
+	}
+	return time.Unix(0, at), nil
+}
+
+// ReadJournal makes views of a journal itself, in memory: without an inventory, or of the hits
+// from one source port alone, which an inventory does not have. port 0 is every port.
+func ReadJournal(ctx context.Context, o Options, port uint16) (*Reader, error) {
+	o.Path = memoryPath
+	x := New(o)
+	if err := x.open(ctx); err != nil {
+		return nil, err
+	}
+	if port != 0 {
+		x.feeder.only = func(l *line) bool { return l.hasPort(port) }
+	}
+	if err := x.CatchUp(ctx); err != nil {
+		x.Close()
+		return nil, err
+	}
+	x.feeder.close()
+	return &Reader{db: x.feeder.db}, nil
+}
