@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"sinkhole/hits"
 )
 
 // Column is one of a view that is no list of records.
@@ -119,15 +121,18 @@ func jsonRows[T any](w io.Writer, array bool, all []T) error {
 	if _, err := io.WriteString(w, before); err != nil {
 		return err
 	}
+	var buf []byte
 	for i, x := range all {
 		text, err := json.Marshal(x)
 		if err != nil {
 			return err
 		}
+		buf = buf[:0]
 		if i > 0 {
-			text = append([]byte(between), text...)
+			buf = append(buf, between...)
 		}
-		if _, err := w.Write(text); err != nil {
+		buf = (&hits.Record{Raw: text}).AppendJSON(buf)
+		if _, err := w.Write(buf); err != nil {
 			return err
 		}
 	}

@@ -9,11 +9,11 @@ import (
 
 const (
 	hour = int64(3600e9) // in nanoseconds
-	// spanHours is what one row of the table activity holds of a machine: 16 days.
-	spanHours = 16 * 24
-	// maxFacts bounds that row, at some 48 KiB: 21 matches in every hour. What is beyond is
+	// spanHours is what one row of the table activity holds of a machine: 8 days.
+	spanHours = 8 * 24
+	// maxFacts bounds that row, at some 24 KiB: 21 matches in every hour. What is beyond is
 	// counted by families and lists alone.
-	maxFacts = 8192
+	maxFacts = 4096
 )
 
 // fact is how many hits a machine had in an hour with one match. Of 0 it is not known: the
@@ -21,7 +21,7 @@ const (
 type fact struct {
 	hour  uint32 // since 1970
 	match uint32 // row of the table matched
-	hits  uint64
+	hits  uint32 // this many at least
 }
 
 // span is the facts of a machine in spanHours hours, by hour and match.
@@ -42,15 +42,18 @@ func (s *span) add(hour, match uint32, hits uint64, full bool) bool {
 	i, found := s.find(hour, match)
 	switch {
 	case found:
-		s.facts[i].hits += hits
+		s.facts[i].hits = count32(uint64(s.facts[i].hits) + hits)
 	case full:
 		return false
 	default:
-		s.facts = slices.Insert(s.facts, i, fact{hour, match, hits})
+		s.facts = slices.Insert(s.facts, i, fact{hour, match, count32(hits)})
 	}
 	s.dirty = true
 	return true
 }
+
+// count32 is a count as far as there is room.
+func count32(n uint64) uint32 { return uint32(min(n, 1<<32-1)) }
 
 // appendFacts is the row: for each fact the hours since the one before, the match, the hits.
 func appendFacts(dst []byte, facts []fact) []byte {
@@ -58,7 +61,7 @@ func appendFacts(dst []byte, facts []fact) []byte {
 	for _, f := range facts {
 		dst = binary.AppendUvarint(dst, uint64(f.hour-last))
 		dst = binary.AppendUvarint(dst, uint64(f.match))
-		dst = binary.AppendUvarint(dst, f.hits)
+		dst = binary.AppendUvarint(dst, uint64(f.hits))
 		last = f.hour
 	}
 	return dst
@@ -79,7 +82,7 @@ func eachFact(row []byte, fn func(fact)) error {
 			row = row[n:]
 		}
 		last += v[0]
-		fn(fact{hour: uint32(last), match: uint32(v[1]), hits: v[2]})
+		fn(fact{hour: uint32(last), match: uint32(v[1]), hits: count32(v[2])})
 	}
 	return nil
 }

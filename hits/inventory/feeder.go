@@ -15,9 +15,9 @@ import (
 
 // Bounds of what is worked on before it is written, and of what is kept in memory after it.
 const (
-	batchLines    = 400_000
+	batchLines    = 1_000_000
 	batchMachines = 100_000
-	batchFacts    = 2_000_000
+	batchFacts    = 4_000_000
 	keptMachines  = 4096
 	// maxMachines bounds the table: source addresses can be forged.
 	maxMachines = 1_000_000
@@ -151,9 +151,10 @@ func (f *feeder) damage(d hits.Damage) {
 	}
 }
 
-// catchUp reads the journal to its end and writes what it found. It tells whether there was
-// anything.
-func (f *feeder) catchUp(ctx context.Context) (some bool, err error) {
+// catchUp reads the journal to its end and writes what it found.
+func (f *feeder) catchUp(stop context.Context) (err error) {
+	// The driver starts a goroutine for each statement that a context can stop.
+	ctx := context.WithoutCancel(stop)
 	defer func() {
 		if err != nil { // what was read is read again
 			f.close()
@@ -163,28 +164,27 @@ func (f *feeder) catchUp(ctx context.Context) (some bool, err error) {
 	for {
 		if !f.within {
 			if err := f.begin(ctx); err != nil {
-				return some, err
+				return err
 			}
 		}
 		text, err := f.cursor.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return some, f.commit(ctx)
+			return f.commit(ctx)
 		case err != nil:
-			return some, err
+			return err
 		}
-		some = true
 		if err := f.read(ctx, text); err != nil {
-			return some, err
+			return err
 		}
 		if f.lines%1024 == 0 {
-			if err := ctx.Err(); err != nil {
-				return some, err
+			if err := stop.Err(); err != nil {
+				return err
 			}
 		}
 		if f.lines >= batchLines || len(f.machines) >= batchMachines || f.facts >= batchFacts {
 			if err := f.commit(ctx); err != nil {
-				return some, err
+				return err
 			}
 			if f.committed != nil {
 				f.committed()
@@ -193,14 +193,21 @@ func (f *feeder) catchUp(ctx context.Context) (some bool, err error) {
 	}
 }
 
+func (f *feeder) parse(text []byte) bool {
+	err := f.line.read(text)
+	if err != nil {
+		path, number := f.cursor.File()
+		f.damage(hits.Damage{File: path, Line: number, Reason: err})
+	}
+	return err == nil
+}
+
 func (f *feeder) read(ctx context.Context, text []byte) error {
 	f.lines++
 	f.now.lines++
 	l := &f.line
-	if err := l.read(text); err != nil {
-		path, number := f.cursor.File()
-		f.damage(hits.Damage{File: path, Line: number, Reason: err})
-		return nil
+	if !f.parse(text) {
+		return nil // it hides no other line
 	}
 	f.readTo = max(f.readTo, Time(l.time))
 	switch string(l.dataset) {

@@ -160,7 +160,7 @@ func (x *Inventory) feed(ctx context.Context) error {
 	}
 	f := x.feeder
 	f.committed = func() { x.publish(true) }
-	if _, err := f.catchUp(ctx); err != nil {
+	if err := f.catchUp(ctx); err != nil {
 		if !overtaken(err) {
 			x.Close()
 		}

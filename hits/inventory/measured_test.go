@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -130,22 +131,27 @@ func (m *measurement) feed() bool {
 		m.t.Fatal(err)
 	}
 	var most runtime.MemStats
-	last := begin
+	used := processorTime(m.t)
+	last, lastUsed := begin, used
 	x.feeder.committed = func() {
-		read, last = int64(x.feeder.counts.hits), time.Now()
+		read, last, lastUsed = int64(x.feeder.counts.hits), time.Now(), processorTime(m.t)
 		runtime.ReadMemStats(&most)
 	}
-	_, err := x.feeder.catchUp(ctx)
+	err := x.feeder.catchUp(ctx)
 	if err == nil {
 		x.feeder.committed()
 	} else if !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		m.t.Fatal(err)
 	}
-	fed, took := m.number("fed")+read, m.number("took")+last.Sub(begin).Nanoseconds()
+	fed, took := m.number("fed")+read, time.Duration(m.number("took"))+last.Sub(begin)
+	processor := time.Duration(m.number("processor")) + lastUsed - used
 	m.keep("fed", fed)
-	m.keep("took", took)
-	rate := float64(fed) / time.Duration(took).Seconds()
-	m.t.Logf("%d hits in %s, %.0f a second; %d MiB from the system", fed, time.Duration(took).Round(time.Second), rate, most.Sys>>20)
+	m.keep("took", took.Nanoseconds())
+	m.keep("processor", processor.Nanoseconds())
+	// Others use the processor too: what it worked for us is what tells.
+	rate := float64(fed) / processor.Seconds()
+	m.t.Logf("%d hits in %s, of which %s on the processor: %.0f a second of it; %d MiB from the system",
+		fed, took.Round(time.Second), processor.Round(time.Second), rate, most.Sys>>20)
 	if fed < measuredHits {
 		return false
 	}
@@ -167,6 +173,16 @@ func (m *measurement) feed() bool {
 		m.t.Errorf("the database has %d octets, want %d at most", size, largestDatabase)
 	}
 	return true
+}
+
+// processorTime is what this process used, of all its threads.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func (m *measurement) views() {

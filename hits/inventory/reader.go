@@ -195,25 +195,26 @@ func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*M
 
 // count takes in a fact. Those of a machine come by the hour.
 func (m *Machine) count(x fact, byHour bool) {
-	m.Hits += x.hits
+	hits := uint64(x.hits)
+	m.Hits += hits
 	i := m.find(x.match)
 	if i < 0 {
 		if m.places != nil {
 			m.places[x.match] = len(m.matched)
 		}
-		m.matched = append(m.matched, matched{match: x.match, first: x.hour, last: x.hour, hits: x.hits})
+		m.matched = append(m.matched, matched{match: x.match, first: x.hour, last: x.hour, hits: hits})
 	} else {
 		m.matched[i].last = x.hour
-		m.matched[i].hits += x.hits
+		m.matched[i].hits += hits
 	}
 	if !byHour {
 		return
 	}
 	at := Time(int64(x.hour) * hour)
 	if n := len(m.Hours); n > 0 && m.Hours[n-1].Hour == at {
-		m.Hours[n-1].Hits += x.hits
+		m.Hours[n-1].Hits += hits
 	} else {
-		m.Hours = append(m.Hours, HourCount{at, x.hits})
+		m.Hours = append(m.Hours, HourCount{at, hits})
 	}
 }
 

@@ -147,10 +147,10 @@ func (s *scanner) uint() uint64 {
 
 // skip passes a value.
 func (s *scanner) skip() {
-	switch c := s.peek(); {
-	case c == '"':
+	switch s.peek() {
+	case '"':
 		s.skipQuoted()
-	case c == '{':
+	case '{':
 		s.enclosed('}', func() {
 			s.skipQuoted()
 			if !s.take(':') {
@@ -158,7 +158,7 @@ func (s *scanner) skip() {
 			}
 			s.skip()
 		})
-	case c == '[':
+	case '[':
 		s.enclosed(']', s.skip)
 	default:
 		start := s.at
