@@ -160,7 +160,7 @@ type Hits struct {
 	Journal   Journal  `yaml:"journal"`
 	Names     []string `yaml:"names" doc:"DHCP lease files and CSV files that say who a client address, or a CGNAT port block, is"`
 	Geo       []string `yaml:"geo" doc:"MaxMind-format databases: ASN, country"`
-	Inventory string   `yaml:"inventory" doc:"SQLite file or postgres:// address of the inventory of infected machines; empty: none"`
+	Inventory string   `yaml:"inventory" doc:"SQLite file of the inventory of infected machines, made of the journal and made anew where it is missing; empty: none; postgres:// is not built yet"`
 	Identity  Identity `yaml:"identity" doc:"what is written of a client, everywhere: full, truncate (/24, /48) or pseudonym (keyed)"`
 
 	IdentityKeyFile string `yaml:"identity_key_file" doc:"file of the key of pseudonyms, 64 hexadecimal digits; another key makes other pseudonyms"`

@@ -40,6 +40,7 @@ func TestPartialSectionsKeepTheOtherDefaults(t *testing.T) {
 	c := parse(t, "hits:\n  journal: {path: x}\nclients:\n  refuse: drop\n")
 	want := Default()
 	want.Hits.Journal.Path = "/base/x"
+	want.Hits.Inventory = "/base/data/inventory.db"
 	want.ListStore = "/base/data/lists"
 	want.Clients.Refuse = RefuseDrop
 	c.source = source{}

@@ -9,6 +9,9 @@ import (
 func (c *Config) resolvePaths(dir string) {
 	c.Hits.Journal.Path = under(dir, c.Hits.Journal.Path)
 	c.ListStore = under(dir, c.ListStore)
+	if !strings.Contains(c.Hits.Inventory, "://") {
+		c.Hits.Inventory = under(dir, c.Hits.Inventory)
+	}
 	c.Cache.File = under(dir, c.Cache.File)
 	c.Clients.CookieSecretFile = under(dir, c.Clients.CookieSecretFile)
 	c.Hits.IdentityKeyFile = under(dir, c.Hits.IdentityKeyFile)

@@ -27,7 +27,6 @@ func unbuiltKeys() []unbuilt {
 
 		{key: "hits.names", part: "naming client addresses is"},
 		{key: "hits.geo", part: "locating client addresses is"},
-		{key: "hits.inventory", part: "the inventory of machines is"},
 		{key: "hits.syslog", part: "sending hits by syslog is"},
 		{key: "hits.dnstap", part: "sending hits by dnstap is"},
 		{key: "hits.webhook", part: "the webhook is"},

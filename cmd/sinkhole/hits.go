@@ -34,7 +34,7 @@ func newHits(file *string) *cobra.Command {
 			return &exitError{code: exitUsage}
 		},
 	}
-	cmd.AddCommand(newEvents(file), newVerify(file), newPseudonym(file))
+	cmd.AddCommand(newMachines(file), newFamilies(file), newIndicators(file), newEvents(file), newVerify(file), newPseudonym(file))
 	return cmd
 }
 

@@ -50,6 +50,7 @@ type descriptions struct {
 	encrypted                                                                                 encryptedDescriptions
 	verdicts, journaled, queued, lost, lines, segments, bytes, removed                        *prometheus.Desc
 	journalErrors                                                                             *prometheus.Desc
+	inventory                                                                                 inventoryDescriptions
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
@@ -121,6 +122,7 @@ func newCollector(s *server) *collector {
 		cacheFlushed:    d("cache_flushed_total", "Answers and failures removed by sinkhole cache flush."),
 		cacheRestored:   d("cache_file_restored_total", "Answers that cache.file had at the start."),
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
+		inventory:       newInventoryDescriptions(d),
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 	}}
@@ -145,6 +147,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.desc.lists.collect(m, &l)
 	}
 	c.hits(m, c.s.journal.Stats())
+	c.desc.inventory.collect(m, c.s.inventory)
 	c.cache(m, c.s.cache.Stats(), c.s.resolver.Stats().CacheHits)
 	for _, u := range c.s.forwarder.Stats() {
 		c.upstream(m, u)

@@ -46,7 +46,8 @@ type server struct {
 	certificate *certificate.Certificate // nil: none
 	consoles    []*console.Server
 	control     *control
-	answers     *cacheFile // nil: the cache begins empty
+	answers     *cacheFile     // nil: the cache begins empty
+	inventory   *inventoryFeed // nil: none
 	memory      *memory
 	manager     *manager
 
@@ -85,6 +86,7 @@ func (s *server) open(c *configs.Config) (err error) {
 	if s.journal, err = hits.Open(options); err != nil {
 		return err
 	}
+	s.inventory = newInventoryFeed(c, s.log)
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
@@ -227,6 +229,7 @@ func (s *server) serve() {
 	}
 	s.serving.Store(true)
 	s.answers.start(s.resolver)
+	s.inventory.start()
 	s.state.Store(nil)
 	s.memory.updated()
 	s.manager.ready()
@@ -314,6 +317,7 @@ func (s *server) stop() error {
 		err = s.journal.Close(ctx)
 		s.logAccount()
 	}
+	s.inventory.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), consolesWithin)
 	defer cancel()
 	for _, c := range s.consoles {

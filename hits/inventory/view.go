@@ -1,0 +1,309 @@
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// NameOf is who a client address was at a time; "" where that is not known.
+type NameOf func(address netip.Addr, at time.Time) string
+
+// Filter chooses what a view is made of. The zero Filter lets all through.
+type Filter struct {
+	// Since and Until bound the hits that count, by whole hours: Since is rounded down, Until
+	// up. The zero Time leaves an end open.
+	Since, Until time.Time
+	Client       netip.Prefix // machines with an address in it, now or before
+	Family       string       // hits of this family, in any case
+	List         string       // hits on this list
+	Evidence     string       // machines with this level at least; "": all
+	Limit        int          // only the first so many; 0: all
+	Hours        bool         // count by the hour, too
+	NameOf       NameOf       // nil: nobody knows
+}
+
+// Machine is a machine, or a forwarder, with the hits that a Filter let through. FirstSeen,
+// LastSeen, Evidence and identity are of all that is kept.
+type Machine struct {
+	Address      string           `json:"address"` // the latest; "": only a forwarder's is known
+	Name         string           `json:"name"`
+	MAC          string           `json:"mac"`
+	CPE          string           `json:"cpe_id"`
+	Device       string           `json:"device_id"`
+	Via          string           `json:"via"`       // the forwarder, or balancer, that told
+	Addresses    []Address        `json:"addresses"` // of what is known by more than its address, the latest first
+	Evidence     string           `json:"evidence"`
+	Families     []string         `json:"families"`
+	Lists        []string         `json:"lists"`
+	Indicators   []IndicatorCount `json:"indicators"`
+	Hits         uint64           `json:"hits"`
+	FirstSeen    Time             `json:"first_seen"`
+	LastSeen     Time             `json:"last_seen"`
+	SourceProven bool             `json:"source_proven"` // of one hit at least
+	Forwarder    bool             `json:"forwarder"`     // no infected machine: who asked through it is not known
+	ManyBehind   bool             `json:"many_behind"`   // a hint: many machines are likely behind it
+	Hours        []HourCount      `json:"hours"`         // nil without Filter.Hours
+
+	id      int64
+	matched []matched
+	places  map[uint32]int // of matches in matched; nil while there are few
+}
+
+// IndicatorCount is an indicator and the hits that matched it. Of 0 the number is not known:
+// a flood's lines name indicators without.
+type IndicatorCount struct {
+	Type string `json:"type"`
+	Name string `json:"name"`
+	Hits uint64 `json:"hits"`
+}
+
+// HourCount is the hits of an hour.
+type HourCount struct {
+	Hour Time   `json:"hour"`
+	Hits uint64 `json:"hits"`
+}
+
+// Family is a malware family, "" for hits of none, with the hits that a Filter let through.
+type Family struct {
+	Family     string   `json:"family"`
+	Machines   int      `json:"machines"`
+	Connected  int      `json:"connected"`  // of Machines, with this evidence or more
+	Sent       int      `json:"sent"`       // of Machines
+	Forwarders int      `json:"forwarders"` // beside Machines
+	Indicators int      `json:"indicators"`
+	Lists      []string `json:"lists"`
+	Hits       uint64   `json:"hits"`
+	FirstHour  Time     `json:"first_hour"`
+	LastHour   Time     `json:"last_hour"`
+}
+
+// Indicator is an indicator with the hits that a Filter let through.
+type Indicator struct {
+	Type       string   `json:"type"`
+	Name       string   `json:"name"`
+	Families   []string `json:"families"`
+	Lists      []string `json:"lists"`
+	Machines   int      `json:"machines"`
+	Connected  int      `json:"connected"`
+	Sent       int      `json:"sent"`
+	Forwarders int      `json:"forwarders"`
+	Hits       uint64   `json:"hits"`
+	FirstHour  Time     `json:"first_hour"`
+	LastHour   Time     `json:"last_hour"`
+}
+
+// matched is what a machine had of one match.
+type matched struct {
+	match       uint32
+	first, last uint32 // hours
+	hits        uint64
+}
+
+// Machines are the machines and forwarders that have hits which the filter lets through, the
+// one seen last first.
+func (r *Reader) Machines(ctx context.Context, f Filter) ([]*Machine, error) {
+	all, err := r.collect(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b *Machine) int {
+		return cmp.Or(cmp.Compare(b.LastSeen, a.LastSeen), cmp.Compare(a.id, b.id))
+	})
+	if f.Limit > 0 {
+		all = all[:min(len(all), f.Limit)]
+	}
+	for _, m := range all {
+		r.describe(m, f)
+	}
+	return all, nil
+}
+
+// describe puts the matches of a machine into words.
+func (r *Reader) describe(m *Machine, f Filter) {
+	m.Families, m.Lists, m.Indicators = []string{}, []string{}, []IndicatorCount{}
+	slices.SortFunc(m.matched, func(a, b matched) int { return cmp.Compare(a.match, b.match) })
+	places := make(map[indicatorName]int)
+	for _, x := range m.matched {
+		of := r.matches[x.match]
+		m.Families = union(m.Families, of.families)
+		m.Lists = union(m.Lists, of.lists)
+		for _, name := range of.indicators {
+			i, found := places[name]
+			if !found {
+				i = len(m.Indicators)
+				places[name] = i
+				m.Indicators = append(m.Indicators, IndicatorCount{Type: name.typ, Name: name.name})
+			}
+			m.Indicators[i].Hits += x.hits
+		}
+	}
+	slices.SortFunc(m.Indicators, func(a, b IndicatorCount) int {
+		return cmp.Or(cmp.Compare(b.Hits, a.Hits), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
+	})
+	slices.Sort(m.Families)
+	slices.Sort(m.Lists)
+	if m.Addresses == nil {
+		m.Addresses = []Address{}
+	}
+	if f.NameOf != nil {
+		if a, err := netip.ParseAddr(m.Address); err == nil {
+			m.Name = f.NameOf(a, time.Unix(0, int64(m.LastSeen)))
+		}
+	}
+}
+
+func union(all, more []string) []string {
+	for _, s := range more {
+		if s != "" && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// tally counts machines under a name, each once.
+type tally struct {
+	machines, connected, sent, forwarders int
+	hits                                  uint64
+	first, last                           uint32
+	by                                    *Machine // counted last
+}
+
+func (t *tally) add(m *Machine, x matched) {
+	if t.by == nil || x.first < t.first {
+		t.first = x.first
+	}
+	t.last = max(t.last, x.last)
+	t.hits += x.hits
+	if t.by == m {
+		return
+	}
+	t.by = m
+	if m.Forwarder {
+		t.forwarders++
+		return
+	}
+	t.machines++
+	if m.Evidence != Queried {
+		t.connected++
+	}
+	if m.Evidence == Sent {
+		t.sent++
+	}
+}
+
+func (t *tally) hours() (first, last Time) {
+	return Time(int64(t.first) * hour), Time(int64(t.last) * hour)
+}
+
+// Families are the families of the hits that the filter lets through, the one of most machines
+// first.
+func (r *Reader) Families(ctx context.Context, f Filter) ([]*Family, error) {
+	all, err := r.collect(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	tallies := make(map[string]*tally)
+	matches := make(map[string]map[uint32]bool)
+	for _, m := range all {
+		for _, x := range m.matched {
+			for _, family := range r.matches[x.match].families {
+				if f.Family != "" && !strings.EqualFold(f.Family, family) {
+					continue
+				}
+				t := tallies[family]
+				if t == nil {
+					t = new(tally)
+					tallies[family], matches[family] = t, make(map[uint32]bool)
+				}
+				t.add(m, x)
+				matches[family][x.match] = true
+			}
+		}
+	}
+	out := make([]*Family, 0, len(tallies))
+	for name, t := range tallies {
+		x := &Family{Family: name, Machines: t.machines, Connected: t.connected, Sent: t.sent, Forwarders: t.forwarders, Hits: t.hits, Lists: []string{}}
+		x.FirstHour, x.LastHour = t.hours()
+		indicators := make(map[indicatorName]bool)
+		for id := range matches[name] {
+			of := r.matches[id]
+			if len(of.indicators) == 0 { // families and lists of a flood
+				x.Lists = union(x.Lists, of.lists)
+			}
+			for _, rule := range of.rules {
+				if rule.family != name {
+					continue
+				}
+				x.Lists = union(x.Lists, []string{rule.list})
+				if rule.name != "" {
+					indicators[indicatorName{rule.typ, rule.name}] = true
+				}
+			}
+		}
+		x.Indicators = len(indicators)
+		slices.Sort(x.Lists)
+		out = append(out, x)
+	}
+	slices.SortFunc(out, func(a, b *Family) int {
+		return cmp.Or(cmp.Compare(b.Machines, a.Machines), cmp.Compare(b.Hits, a.Hits), cmp.Compare(a.Family, b.Family))
+	})
+	if f.Limit > 0 {
+		out = out[:min(len(out), f.Limit)]
+	}
+	return out, nil
+}
+
+// Indicators are the indicators of the hits that the filter lets through, the one of most
+// machines first.
+func (r *Reader) Indicators(ctx context.Context, f Filter) ([]*Indicator, error) {
+	all, err := r.collect(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	tallies := make(map[indicatorName]*tally)
+	found := make(map[indicatorName]*Indicator)
+	seen := make(map[uint32]bool)
+	for _, m := range all {
+		for _, x := range m.matched {
+			of := r.matches[x.match]
+			for _, name := range of.indicators {
+				t := tallies[name]
+				if t == nil {
+					t = new(tally)
+					tallies[name], found[name] = t, &Indicator{Type: name.typ, Name: name.name, Families: []string{}, Lists: []string{}}
+				}
+				t.add(m, x)
+			}
+			if seen[x.match] {
+				continue
+			}
+			seen[x.match] = true
+			for _, rule := range of.rules {
+				if i := found[indicatorName{rule.typ, rule.name}]; i != nil {
+					i.Families, i.Lists = union(i.Families, []string{rule.family}), union(i.Lists, []string{rule.list})
+				}
+			}
+		}
+	}
+	out := make([]*Indicator, 0, len(found))
+	for name, i := range found {
+		t := tallies[name]
+		i.Machines, i.Connected, i.Sent, i.Forwarders, i.Hits = t.machines, t.connected, t.sent, t.forwarders, t.hits
+		i.FirstHour, i.LastHour = t.hours()
+		slices.Sort(i.Families)
+		slices.Sort(i.Lists)
+		out = append(out, i)
+	}
+	slices.SortFunc(out, func(a, b *Indicator) int {
+		return cmp.Or(cmp.Compare(b.Machines, a.Machines), cmp.Compare(b.Hits, a.Hits), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
+	})
+	if f.Limit > 0 {
+		out = out[:min(len(out), f.Limit)]
+	}
+	return out, nil
+}
