@@ -38,6 +38,7 @@ func (d *decoder) validate(c *Config) {
 	v.groups()
 	v.autoSinks()
 	v.journal()
+	v.receivers()
 	v.pages()
 }
 

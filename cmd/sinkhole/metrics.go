@@ -54,6 +54,7 @@ type descriptions struct {
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
 	health                                                                                    healthDescriptions
+	receivers                                                                                 receiverDescriptions
 	connections                                                                               connectionDescriptions
 }
 
@@ -123,6 +124,7 @@ func newCollector(s *server) *collector {
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
+		receivers:       newReceiverDescriptions(d),
 	}}
 }
 
@@ -145,6 +147,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		c.desc.lists.collect(m, &l)
 	}
 	c.hits(m, c.s.journal.Stats())
+	for _, r := range c.s.receivers {
+		c.desc.receivers.collect(m, r)
+	}
 	c.cache(m, c.s.cache.Stats(), c.s.resolver.Stats().CacheHits)
 	for _, u := range c.s.forwarder.Stats() {
 		c.upstream(m, u)

@@ -45,6 +45,7 @@ type server struct {
 	encrypted   []encryptedListener
 	certificate *certificate.Certificate // nil: none
 	consoles    []*console.Server
+	receivers   []receiver // that hits are sent to
 	control     *control
 	answers     *cacheFile // nil: the cache begins empty
 	memory      *memory
@@ -79,6 +80,9 @@ func (s *server) open(c *configs.Config) (err error) {
 		return err
 	}
 	if s.journal, err = hits.Open(s.journalOptions(c)); err != nil {
+		return err
+	}
+	if err = s.openReceivers(c); err != nil {
 		return err
 	}
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
@@ -277,6 +281,7 @@ const (
 	answersWithin   = 2500 * time.Millisecond
 	hitsWithin      = 1500 * time.Millisecond
 	consolesWithin  = 300 * time.Millisecond
+	receiversWithin = 500 * time.Millisecond // what is left is sent after the next start
 )
 
 // stop ends the service: sockets read empty and closed, hits written. Only hits
@@ -297,6 +302,7 @@ func (s *server) stop() error {
 		defer cancel()
 		err = s.journal.Close(ctx)
 		s.logAccount()
+		s.closeReceivers()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), consolesWithin)
 	defer cancel()
