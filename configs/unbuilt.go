@@ -29,7 +29,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "hits.geo", part: "locating client addresses is"},
 		{key: "hits.inventory", part: "the inventory of machines is"},
 		{key: "hits.identity", part: "hiding client addresses is"},
-		{key: "hits.dnstap", part: "sending hits by dnstap is"},
 		{key: "hits.webhook", part: "the webhook is"},
 		{key: "hits.stream", part: "sending hits to a stream is"},
 

@@ -32,6 +32,12 @@ func (s *server) openReceivers(c *configs.Config) error {
 		}
 		s.sendHits("syslog", &hitsink.Syslog{Target: target, Host: hostName(), Version: versionText()})
 	}
+	if to, err = c.Hits.DnstapReceiver(); err != nil {
+		return fmt.Errorf("hits.dnstap: %w", err)
+	}
+	if to.Network != "" {
+		s.sendHits("dnstap", &hitsink.Dnstap{Target: hitsink.Target{Network: to.Network, Address: to.Address}})
+	}
 	return nil
 }
 

@@ -19,9 +19,9 @@ const (
 	writeWithin   = 30 * time.Second
 	streamBatch   = 256 // lines between two looks at the receiver
 
-	// Datagrams go out in small bursts, that the receiver's socket holds: 10,000 a second.
-	datagramBatch  = 32
-	datagramPause  = 3 * time.Millisecond
+	// Datagrams go out in small bursts, that the receiver's socket holds: 4,000 a second.
+	datagramBatch  = 16
+	datagramPause  = 4 * time.Millisecond
 	datagramSettle = 500 * time.Millisecond // a first datagram to nobody is refused within
 )
 
@@ -54,6 +54,7 @@ type connection struct {
 	socket *counted // below it
 	out    *bufio.Writer
 	put    func(line []byte) error
+	flush  func() error
 	end    func() error // says that nothing follows, and hears that all arrived; nil: there is no such thing
 
 	datagrams bool
@@ -108,6 +109,7 @@ func (t *Target) dial(ctx context.Context, heard bool) (*connection, error) {
 		}
 	}
 	c.out = bufio.NewWriterSize(c.conn, 64<<10)
+	c.flush = c.out.Flush
 	heardBy := io.Discard
 	if heard {
 		var w *io.PipeWriter
@@ -145,15 +147,13 @@ func (c *connection) listen(to io.Writer) {
 	}
 	c.why = err
 	close(c.ended)
-	if c.in != nil {
-		_ = c.in.CloseWithError(err)
+	if pipe, ok := to.(*io.PipeWriter); ok {
+		_ = pipe.CloseWithError(err)
 	}
 }
 
 // cause is why the connection ended.
 func (c *connection) cause() error { return c.why }
-
-func (c *connection) flush() error { return c.out.Flush() }
 
 // written is the octets put on the socket so far.
 func (c *connection) written() uint64 { return c.socket.octets.Load() }

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/netip"
 	"os"
@@ -103,7 +104,7 @@ func lines(t *testing.T, dir string) (all []string) {
 	defer c.Close()
 	for {
 		line, err := c.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {

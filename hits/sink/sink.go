@@ -315,9 +315,6 @@ func (d *delivery) mark() {
 
 // confirm takes as arrived what the receiver's system has had for the time of age.
 func (d *delivery) confirm(age time.Duration) {
-	if len(d.marks) == 0 {
-		return
-	}
 	arrived, now := d.conn.arrived(), time.Now()
 	n := 0
 	for n < len(d.marks) && d.marks[n].octets <= arrived && now.Sub(d.marks[n].at) >= age {

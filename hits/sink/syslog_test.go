@@ -333,7 +333,7 @@ func TestBadPositions(t *testing.T) {
 
 const rsyslogConfig = `global(workDirectory="%[1]s" maxMessageSize="64k")
 module(load="imtcp") input(type="imtcp" port="%[2]s" address="127.0.0.1")
-module(load="imudp") input(type="imudp" port="%[2]s" address="127.0.0.1")
+module(load="imudp") input(type="imudp" port="%[2]s" address="127.0.0.1" rcvbufSize="4m")
 template(name="parsed" type="list") {
 	property(name="protocol-version") constant(value="|") property(name="pri-text") constant(value="|")
 	property(name="hostname") constant(value="|") property(name="app-name") constant(value="|") property(name="msgid") constant(value="|")
