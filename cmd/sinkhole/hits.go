@@ -34,7 +34,7 @@ func newHits(file *string) *cobra.Command {
 			return &exitError{code: exitUsage}
 		},
 	}
-	cmd.AddCommand(newEvents(file))
+	cmd.AddCommand(newEvents(file), newReport(file))
 	return cmd
 }
 

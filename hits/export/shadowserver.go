@@ -56,12 +56,17 @@ func newShadowserver(w io.Writer) *shadowserver {
 	return &shadowserver{csvWriter{w: w, columns: shadowserverColumns(), end: "\n"}}
 }
 
-// Write leaves out what is no report of a machine: who only passes queries on, and who looks
-// such names up for a living.
+// Write leaves out what is no finding.
 func (s *shadowserver) Write(r *hits.Record) error {
-	ip := r.Client.IP
-	if r.Event.Dataset != hits.DatasetHit || !ip.IsValid() || ip.IsUnspecified() || r.Sinkhole.Expected || r.Sinkhole.Forwarder {
+	if !isFinding(r) {
 		return nil
 	}
 	return s.csvWriter.Write(r)
+}
+
+// isFinding reports whether a record is of a machine, and not of who only passes queries on,
+// or looks such names up for a living.
+func isFinding(r *hits.Record) bool {
+	ip := r.Client.IP
+	return r.Event.Dataset == hits.DatasetHit && ip.IsValid() && !ip.IsUnspecified() && !r.Sinkhole.Expected && !r.Sinkhole.Forwarder
 }
