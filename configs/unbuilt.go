@@ -27,8 +27,6 @@ func unbuiltKeys() []unbuilt {
 
 		{key: "hits.names", part: "naming client addresses is"},
 		{key: "hits.geo", part: "locating client addresses is"},
-		{key: "hits.syslog", part: "sending hits by syslog is"},
-		{key: "hits.dnstap", part: "sending hits by dnstap is"},
 		{key: "hits.webhook", part: "the webhook is"},
 		{key: "hits.stream", part: "sending hits to a stream is"},
 

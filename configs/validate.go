@@ -39,6 +39,7 @@ func (d *decoder) validate(c *Config) {
 	v.autoSinks()
 	v.journal()
 	v.inventory()
+	v.receivers()
 	v.pages()
 }
 

@@ -34,7 +34,7 @@ func newHits(file *string) *cobra.Command {
 			return &exitError{code: exitUsage}
 		},
 	}
-	cmd.AddCommand(newMachines(file), newFamilies(file), newIndicators(file), newEvents(file), newVerify(file), newPseudonym(file))
+	cmd.AddCommand(newEvents(file), newReport(file), newMachines(file), newFamilies(file), newIndicators(file), newVerify(file), newPseudonym(file))
 	return cmd
 }
 
@@ -90,7 +90,7 @@ func newEvents(file *string) *cobra.Command {
 	flags.StringVar(&f.family, "family", "", "hits of this malware family")
 	flags.StringVar(&f.list, "list", "", "hits on this list")
 	flags.IntVar(&f.limit, "limit", 0, "only the newest so many")
-	flags.StringVar(&f.format, "format", "table", "table, csv, json or jsonl")
+	flags.StringVar(&f.format, "format", "table", "table, csv, json, jsonl, stix, shadowserver or misp")
 	flags.BoolVar(&f.follow, "follow", false, "go on with new hits until interrupted")
 	return cmd
 }

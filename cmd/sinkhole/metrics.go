@@ -55,6 +55,7 @@ type descriptions struct {
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
 	health                                                                                    healthDescriptions
+	receivers                                                                                 receiverDescriptions
 	connections                                                                               connectionDescriptions
 }
 
@@ -125,6 +126,7 @@ func newCollector(s *server) *collector {
 		inventory:       newInventoryDescriptions(d),
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
+		receivers:       newReceiverDescriptions(d),
 	}}
 }
 
@@ -148,6 +150,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	c.hits(m, c.s.journal.Stats())
 	c.desc.inventory.collect(m, c.s.inventory)
+	for _, r := range c.s.receivers {
+		c.desc.receivers.collect(m, r)
+	}
 	c.cache(m, c.s.cache.Stats(), c.s.resolver.Stats().CacheHits)
 	for _, u := range c.s.forwarder.Stats() {
 		c.upstream(m, u)

@@ -45,6 +45,7 @@ type server struct {
 	encrypted   []encryptedListener
 	certificate *certificate.Certificate // nil: none
 	consoles    []*console.Server
+	receivers   []receiver // that hits are sent to
 	control     *control
 	answers     *cacheFile     // nil: the cache begins empty
 	inventory   *inventoryFeed // nil: none
@@ -87,6 +88,9 @@ func (s *server) open(c *configs.Config) (err error) {
 		return err
 	}
 	s.inventory = newInventoryFeed(c, s.log)
+	if err = s.openReceivers(c); err != nil {
+		return err
+	}
 	s.cache = cache.New(cache.Options{Memory: c.Cache.Memory, Stale: c.Cache.ServeStale})
 	s.answers = newCacheFile(c.Cache.File, s.cache, s.log.Named("cache"))
 	if s.forwarder, err = upstream.New(upstream.Options{
@@ -296,6 +300,7 @@ const (
 	answersWithin   = 2500 * time.Millisecond
 	hitsWithin      = 1500 * time.Millisecond
 	consolesWithin  = 300 * time.Millisecond
+	receiversWithin = 500 * time.Millisecond // what is left is sent after the next start
 )
 
 // stop ends the service: sockets read empty and closed, hits written. Only hits
@@ -316,6 +321,7 @@ func (s *server) stop() error {
 		defer cancel()
 		err = s.journal.Close(ctx)
 		s.logAccount()
+		s.closeReceivers()
 	}
 	s.inventory.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), consolesWithin)

@@ -79,11 +79,12 @@ func csvColumns() []csvColumn {
 type csvWriter struct {
 	w       io.Writer
 	columns []csvColumn
+	end     string // of a line
 	buf     []byte
 	head    bool // the header is written
 }
 
-func newCSV(w io.Writer) *csvWriter { return &csvWriter{w: w, columns: csvColumns()} }
+func newCSV(w io.Writer) *csvWriter { return &csvWriter{w: w, columns: csvColumns(), end: "\r\n"} }
 
 func (c *csvWriter) Write(r *hits.Record) error {
 	c.buf = c.buf[:0]
@@ -91,7 +92,7 @@ func (c *csvWriter) Write(r *hits.Record) error {
 	for i, col := range c.columns {
 		c.appendField(i, col.cell(r))
 	}
-	c.buf = append(c.buf, "\r\n"...)
+	c.buf = append(c.buf, c.end...)
 	_, err := c.w.Write(c.buf)
 	return err
 }
@@ -111,7 +112,7 @@ func (c *csvWriter) appendHeader() {
 	for i, col := range c.columns {
 		c.appendField(i, col.name)
 	}
-	c.buf = append(c.buf, "\r\n"...)
+	c.buf = append(c.buf, c.end...)
 }
 
 func (c *csvWriter) appendField(i int, s string) {

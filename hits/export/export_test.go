@@ -79,8 +79,7 @@ func render(t testing.TB, format string, o Options, records ...*hits.Record) str
 
 func TestNewSaysWhichFormatsThereAre(t *testing.T) {
 	for format, want := range map[string]string{
-		"stix": "not built yet", "shadowserver": "not built yet", "misp": "not built yet",
-		"xml": `unknown format "xml": expected one of table, csv, json, jsonl`, "": "unknown format",
+		"xml": `unknown format "xml": expected one of table, csv, json, jsonl, stix, shadowserver, misp`, "": "unknown format",
 	} {
 		if _, err := New(format, nil, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", format, err)
@@ -292,7 +291,7 @@ func TestRecordsGoOutAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 3 {
-			if err := w.Write(record(nil)); err != nil || out.n != i+1 {
+			if err := w.Write(record(func(r *hits.Record) { r.Event.ID = fmt.Sprint(i) })); err != nil || out.n != i+1 {
 				t.Errorf("%s: %d writes after %d records: %v", format, out.n, i+1, err)
 			}
 		}

@@ -32,10 +32,13 @@ type Options struct {
 }
 
 // Formats returns the formats that New knows.
-func Formats() []string { return []string{"table", "csv", "json", "jsonl"} }
+func Formats() []string {
+	return []string{"table", "csv", "json", "jsonl", "stix", "shadowserver", "misp"}
+}
 
-// New returns a Writer of a format: table, csv, json (one array) or jsonl (the
-// journal's lines).
+// New returns a Writer of a format: table, csv, json (one array), jsonl (the
+// journal's lines), stix (a bundle of STIX 2.1), shadowserver (the report
+// event4_sinkhole_dns) or misp (a sighting on each line).
 func New(format string, w io.Writer, opts Options) (Writer, error) {
 	switch format {
 	case "table":
@@ -46,8 +49,12 @@ func New(format string, w io.Writer, opts Options) (Writer, error) {
 		return &jsonWriter{w: w}, nil
 	case "jsonl":
 		return &linesWriter{w: w}, nil
-	case "stix", "shadowserver", "misp":
-		return nil, fmt.Errorf("the format %s is not built yet: use one of %s", format, strings.Join(Formats(), ", "))
+	case "stix":
+		return newSTIX(w), nil
+	case "shadowserver":
+		return newShadowserver(w), nil
+	case "misp":
+		return &misp{w: w}, nil
 	}
 	return nil, fmt.Errorf("unknown format %q: expected one of %s", format, strings.Join(Formats(), ", "))
 }
