@@ -194,6 +194,10 @@ func (c *Config) CheckFiles() error {
 	check("list_store", checkDirectory(c.ListStore))
 	check("cache.file", checkOwnFile(c.Cache.File))
 	check("hits.journal.path", checkDirectory(c.Hits.Journal.Path))
+	if to, err := c.Hits.SyslogReceiver(); err == nil {
+		_, err = to.TLS()
+		check("hits.syslog", err)
+	}
 	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold} {
 		for i, path := range paths {
 			file, err := openRegular(path)

@@ -72,4 +72,11 @@ func TestReceiverFilesAreNamed(t *testing.T) {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
+	c, err := Parse("sinkhole.yaml", []byte("hits: {syslog: \"tls://logs.example?ca="+empty+"\"}\n"), filepath.Dir(empty))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckFiles(); err == nil || !strings.Contains(err.Error(), ":1:16: hits.syslog: "+empty+": found no certificate") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -19,7 +19,7 @@ const (
 	writeWithin   = 30 * time.Second
 	streamBatch   = 256 // lines between two looks at the receiver
 
-	// Datagrams go out in small bursts, that the receiver's socket holds: 4,000 a second.
+	// Datagrams go out in small bursts, that the receiver's socket holds: at most 4,000 a second.
 	datagramBatch  = 16
 	datagramPause  = 4 * time.Millisecond
 	datagramSettle = 500 * time.Millisecond // a first datagram to nobody is refused within

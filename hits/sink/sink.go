@@ -343,6 +343,11 @@ func (d *delivery) finish() error {
 		}
 		return err
 	}
+	if d.conn.datagrams { // what tells that nobody is there has to come first
+		if err := d.wait(d.conn.settle/2, false); err != nil {
+			return err
+		}
+	}
 	for {
 		d.confirm(0)
 		if len(d.marks) == 0 {

@@ -194,8 +194,9 @@ func TestSyslogReceiverThatReadsNothing(t *testing.T) {
 			accepted <- c
 		}
 	}()
-	s := start(t, j.dir, "syslog", syslog("tcp", deaf.Addr().String()))
-	s.margin = time.Hour // what such a system takes, and loses, is held by the margin alone
+	s := New(Options{Name: "syslog", Journal: j.dir, Receiver: syslog("tcp", deaf.Addr().String()), Logger: zaptest.NewLogger(t)})
+	s.margin, s.firstRetry = time.Hour, 20*time.Millisecond // the margin alone holds what such a system takes, and loses
+	go s.Run()
 	c := <-accepted
 	eventually(t, "much is sent", func() bool { return s.Stats().Sent > 200 })
 	deaf.Close()
@@ -242,6 +243,29 @@ func TestSyslogOverUDP(t *testing.T) {
 	}
 	end(t, s)
 	inOrder(t, want, got)
+}
+
+// A stop right after datagrams to nobody takes none of them as arrived.
+func TestStopWhileUDPReceiverIsAway(t *testing.T) {
+	j := openJournal(t, t.TempDir()) // with one line, its start
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := c.LocalAddr().String()
+	c.Close()
+	s := New(Options{Name: "syslog", Journal: j.dir, Receiver: syslog("udp", addr), Logger: zaptest.NewLogger(t)})
+	var closing sync.WaitGroup
+	closing.Go(func() { end(t, s) })
+	eventually(t, "the sink is to stop", s.closing)
+	s.Run() // sends, and ends at once
+	closing.Wait()
+	if s.Stats().Sent == 0 {
+		t.Fatal("nothing was sent")
+	}
+	if at, err := s.saved.load(); err != nil || at != (hits.Position{}) {
+		t.Errorf("taken up to %+v, %v", at, err)
+	}
 }
 
 // certify makes a certificate for names, signed by itself.
