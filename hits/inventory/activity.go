@@ -75,6 +75,10 @@ func eachFact(row []byte, fn func(fact)) error {
 	for len(row) > 0 {
 		var v [3]uint64
 		for i := range v {
+			if len(row) > 0 && row[0] < 0x80 { // most of them
+				v[i], row = uint64(row[0]), row[1:]
+				continue
+			}
 			n := 0
 			if v[i], n = binary.Uvarint(row); n <= 0 {
 				return errFacts

@@ -79,7 +79,7 @@ func openReader(ctx context.Context, path string) (*database, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	db, err := connect(ctx, path, "ro", "PRAGMA busy_timeout = 5000", "PRAGMA cache_size = -16384")
+	db, err := connect(ctx, path, "ro", "PRAGMA busy_timeout = 5000", "PRAGMA mmap_size = 1073741824")
 	if err != nil {
 		return nil, err
 	}

@@ -222,7 +222,7 @@ func testFilters() []Filter {
 		{Hours: true},
 		{Since: testTime.Add(5 * time.Hour), Until: testTime.Add(30 * time.Hour), Hours: true},
 		{Family: "vidar"}, {List: "list2"}, {Family: "Vidar", List: "list1", Since: testTime.Add(20 * time.Hour)},
-		{Evidence: Connected}, {Evidence: Sent}, {Limit: 3},
+		{Evidence: Connected}, {Evidence: Sent}, {Limit: 3}, {Limit: 4, Hours: true, Since: testTime.Add(9 * time.Hour)},
 		{Client: netip.MustParsePrefix("10.0.0.0/30")},
 	}
 }

@@ -26,7 +26,8 @@ const (
 	measuredNames    = 20_000
 	measuredDays     = 30
 	leastRate        = 50_000
-	longestView      = time.Second
+	longestView      = time.Second     // of the last 24 hours, the default
+	longestWhole     = 3 * time.Second // of more of the 30 days
 	largestDatabase  = 1 << 30
 )
 
@@ -196,20 +197,24 @@ func (m *measurement) views() {
 			"families":   func(r *Reader) (int, error) { all, err := r.Families(m.t.Context(), f); return len(all), err },
 			"indicators": func(r *Reader) (int, error) { all, err := r.Indicators(m.t.Context(), f); return len(all), err },
 		} {
-			begin := time.Now()
+			begin, used := time.Now(), processorTime(m.t)
 			r, err := OpenReader(m.t.Context(), filepath.Join(m.dir, "inventory.db"))
 			if err != nil {
 				m.t.Fatal(err)
 			}
 			n, err := make(r)
 			r.Close()
-			took := time.Since(begin)
+			wall, took := time.Since(begin), processorTime(m.t)-used
 			if err != nil || n == 0 {
 				m.t.Fatal(n, err)
 			}
-			m.t.Logf("%s, %s: %d in %s", view, name, n, took.Round(time.Millisecond))
-			if took > longestView {
-				m.t.Errorf("%s, %s: %s, want %s at most", view, name, took, longestView)
+			m.t.Logf("%s, %s: %d in %s, on the processors %s", view, name, n, wall.Round(time.Millisecond), took.Round(time.Millisecond))
+			longest := longestWhole
+			if name == "24 h" {
+				longest = longestView
+			}
+			if took > longest {
+				m.t.Errorf("%s, %s: %s, want %s at most", view, name, took, longest)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,7 +40,10 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 func (r *Reader) Close() { r.db.close() }
 
 // collect reads the machines that a filter is about, with their matches.
-func (r *Reader) collect(ctx context.Context, f Filter) (all []*Machine, err error) {
+//
+// Without whole, what is only shown of a machine itself is left out.
+func (r *Reader) collect(ctx context.Context, f Filter, whole bool) (all []*Machine, err error) {
+	ctx = context.WithoutCancel(ctx)                // the driver waits for one at each row
 	if err := r.db.exec(ctx, "BEGIN"); err != nil { // all is of one moment
 		return nil, err
 	}
@@ -47,7 +51,7 @@ func (r *Reader) collect(ctx context.Context, f Filter) (all []*Machine, err err
 	if err := r.readMatches(ctx); err != nil {
 		return nil, err
 	}
-	machines, err := r.machines(ctx, f)
+	machines, err := r.machines(ctx, f, whole)
 	if err != nil {
 		return nil, err
 	}
@@ -110,21 +114,33 @@ func (f *Filter) hours() (from, to uint32) {
 	return from, to
 }
 
-func (r *Reader) machines(ctx context.Context, f Filter) (map[int64]*Machine, error) {
+func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]*Machine, error) {
 	from, to := f.hours()
-	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, address, mac, cpe, device, via, forwarder, proven, first, last, connected, sent, many_behind, addresses"+
+	columns := "id, forwarder, connected, sent"
+	if whole || f.Client.IsValid() {
+		columns += ", address, addresses, mac, cpe, device, via, proven, first, last, many_behind"
+	}
+	rows, err := r.db.conn.QueryContext(ctx, "SELECT "+columns+
 		" FROM machine WHERE last >= ? AND first < ?", int64(from)*hour, min(int64(to), 1<<21)*hour)
 	if err != nil {
 		return nil, fault(err)
 	}
 	defer rows.Close()
-	all := make(map[int64]*Machine)
+	all := make(map[int64]*Machine, 1<<12)
+	var room []Machine // made by the thousand
 	for rows.Next() {
-		m := new(Machine)
+		if len(room) == 0 {
+			room = make([]Machine, 1024)
+		}
+		m := &room[0]
+		room = room[1:]
 		var connected, sent, many int64
 		var addresses string
-		if err := rows.Scan(&m.id, &m.Address, &m.MAC, &m.CPE, &m.Device, &m.Via, &m.Forwarder, &m.SourceProven, &m.FirstSeen, &m.LastSeen,
-			&connected, &sent, &many, &addresses); err != nil {
+		into := []any{&m.id, &m.Forwarder, &connected, &sent}
+		if whole || f.Client.IsValid() {
+			into = append(into, &m.Address, &addresses, &m.MAC, &m.CPE, &m.Device, &m.Via, &m.SourceProven, (*int64)(&m.FirstSeen), (*int64)(&m.LastSeen), &many)
+		}
+		if err := rows.Scan(into...); err != nil {
 			return nil, fault(err)
 		}
 		m.Evidence, m.ManyBehind = Queried, many > 0
@@ -167,7 +183,7 @@ func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*M
 		return fault(err)
 	}
 	defer rows.Close()
-	lets := make(map[uint32]bool, len(r.matches))
+	lets := make([]bool, slices.Max(slices.Collect(maps.Keys(r.matches)))+1) // the ids are without gaps
 	for id, k := range r.matches {
 		lets[id] = f.lets(k)
 	}
@@ -182,7 +198,7 @@ func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*M
 			continue
 		}
 		err := eachFact(row, func(x fact) {
-			if from <= x.hour && x.hour < to && lets[x.match] {
+			if from <= x.hour && x.hour < to && int(x.match) < len(lets) && lets[x.match] {
 				m.count(x, f.Hours)
 			}
 		})

@@ -106,7 +106,11 @@ type matched struct {
 // Machines are the machines and forwarders that have hits which the filter lets through, the
 // one seen last first.
 func (r *Reader) Machines(ctx context.Context, f Filter) ([]*Machine, error) {
-	all, err := r.collect(ctx, f)
+	first := f
+	if f.Limit > 0 {
+		first = f.byTotal() // only those shown are worth counting by the hour
+	}
+	all, err := r.collect(ctx, first, true)
 	if err != nil {
 		return nil, err
 	}
@@ -116,10 +120,30 @@ func (r *Reader) Machines(ctx context.Context, f Filter) ([]*Machine, error) {
 	if f.Limit > 0 {
 		all = all[:min(len(all), f.Limit)]
 	}
+	if f.Hours && !first.Hours {
+		if err := r.recount(ctx, f, all); err != nil {
+			return nil, err
+		}
+	}
 	for _, m := range all {
 		r.describe(m, f)
 	}
 	return all, nil
+}
+
+func (f Filter) byTotal() Filter {
+	f.Hours = false
+	return f
+}
+
+// recount counts the hits of machines anew, by the hour.
+func (r *Reader) recount(ctx context.Context, f Filter, all []*Machine) error {
+	machines := make(map[int64]*Machine, len(all))
+	for _, m := range all {
+		m.Hits, m.matched, m.places = 0, nil, nil
+		machines[m.id] = m
+	}
+	return r.activities(ctx, f, machines)
 }
 
 // describe puts the matches of a machine into words.
@@ -203,7 +227,7 @@ func (t *tally) hours() (first, last Time) {
 // Families are the families of the hits that the filter lets through, the one of most machines
 // first.
 func (r *Reader) Families(ctx context.Context, f Filter) ([]*Family, error) {
-	all, err := r.collect(ctx, f)
+	all, err := r.collect(ctx, f.byTotal(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +285,7 @@ func (r *Reader) Families(ctx context.Context, f Filter) ([]*Family, error) {
 // Indicators are the indicators of the hits that the filter lets through, the one of most
 // machines first.
 func (r *Reader) Indicators(ctx context.Context, f Filter) ([]*Indicator, error) {
-	all, err := r.collect(ctx, f)
+	all, err := r.collect(ctx, f.byTotal(), false)
 	if err != nil {
 		return nil, err
 	}
