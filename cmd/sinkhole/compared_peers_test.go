@@ -40,7 +40,7 @@ upstream: {servers: ["$UP"]}
 cache: {memory: 256MiB}
 sinkhole: {ipv4: "192.0.2.1"}
 lists: [{name: measured, source: list}]
-hits: {journal: {path: hits}}
+hits: {journal: {path: hits}, inventory: ""}
 console: {listen: "127.0.0.1:$HTTP"}
 `}},
 	{name: "dnsdist", program: "dnsdist", line: "{}", command: []string{"--supervised", "--disable-syslog", "-C", "$DIR/dnsdist.conf"}, files: map[string]string{
