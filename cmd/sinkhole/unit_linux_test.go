@@ -160,6 +160,9 @@ func TestUnitAllowsTheSystemCalls(t *testing.T) {
 		t.Fatalf("%v\n%s", err, p.stderr)
 	}
 	made := regexp.MustCompile(`(?m)^\s*[\d.]+\s+[\d.]+\s+\d+\s+\d+\s+(?:\d+\s+)?([a-z]\w*)$`).FindAllStringSubmatch(string(readText(t, counts)), -1)
+	if os.Geteuid() == 0 {
+		allowed["fchown"] = true // SQLite gives what root makes to the database's owner; the unit's user is not root
+	}
 	var beyond []string
 	seen := map[string]bool{}
 	for _, call := range made {

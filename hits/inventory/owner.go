@@ -11,7 +11,7 @@ func ownAs(f *os.File, dir string) error {
 	if err != nil || os.Geteuid() != 0 {
 		return err
 	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
 		return f.Chown(int(owner.Uid), int(owner.Gid))
 	}
 	return nil
