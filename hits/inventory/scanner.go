@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"unicode/utf8"
 )
 
 var errSyntax = errors.New("not a record: it is no JSON object")
@@ -14,7 +15,7 @@ const maxDepth = 64
 
 // scanner goes once over a JSON text and hands out what it is asked for: several times as
 // fast as encoding/json, which builds all of it. Texts refer to the line where they have no
-// escape. After a fault it stands at the end.
+// escape, and are what they are there also where they are no UTF-8. After a fault it stands at the end.
 type scanner struct {
 	text  []byte
 	at    int
@@ -104,7 +105,7 @@ func (s *scanner) quoted() []byte {
 	if s.err != nil {
 		return nil
 	}
-	if inner := s.text[start+1 : s.at-1]; bytes.IndexByte(inner, '\\') < 0 {
+	if inner := s.text[start+1 : s.at-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return inner
 	}
 	var text string
