@@ -123,7 +123,11 @@ func TestChainFindsEachAlteredOctet(t *testing.T) {
 	for _, path := range []string{segments[0].path, segments[1].path, filepath.Join(dir, chainName)} {
 		whole, meant := content(path), meaning(path)
 		same := 0
-		for i := 0; i < len(whole); i++ {
+		step := 1
+		if testing.Short() {
+			step = 7
+		}
+		for i := 0; i < len(whole); i += step {
 			altered := bytes.Clone(whole)
 			altered[i] ^= 1 << (i % 8)
 			if err := os.WriteFile(path, altered, 0o600); err != nil {

@@ -32,6 +32,9 @@ func TestScenarios(t *testing.T) {
 // TestScenariosOverEveryTransport plays them again over each other transport: the same
 // answers, questions to upstreams, and hits.
 func TestScenariosOverEveryTransport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: the scenarios over UDP alone are enough for -short")
+	}
 	t.Parallel()
 	for way, transport := range map[string]string{"tcp": "tcp", "dot": "dot", "doh get": "doh", "doh3 post": "doh3", "doq": "doq"} {
 		t.Run(transport, func(t *testing.T) {

@@ -24,7 +24,7 @@ func equalViews(t *testing.T, got, want []string) {
 // Fed in pieces, by several that do not know of each other, over rotations, with batches cut
 // off in the middle: all of it comes to what one reading of the whole journal gives.
 func TestFedInPiecesIsTheWhole(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range seeds(6) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		lines := randomLines(t, r, 500)
 		w := newWriter(t)

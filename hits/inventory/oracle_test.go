@@ -231,7 +231,7 @@ func (m *naiveMachine) fill(x *Machine, f Filter) (some bool) {
 
 // The inventory of random journals is what a naive reader of all their lines finds.
 func TestInventoryIsWhatTheJournalSays(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range seeds(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			lines := randomLines(t, rand.New(rand.NewPCG(seed, 1)), 600)
 			w := newWriter(t)
@@ -341,4 +341,12 @@ func familyNames(f Filter) []string {
 		return []string{"Vidar"}
 	}
 	return []string{"Lumma Stealer", "Vidar", "RedLine"}
+}
+
+// seeds is how many random journals are made, of n with all the time in the world.
+func seeds(n uint64) uint64 {
+	if testing.Short() {
+		return n / 3
+	}
+	return n
 }
