@@ -10,6 +10,7 @@ import (
 // Datasets of the journal's lines (event.dataset).
 const (
 	DatasetHit     = "sinkhole.hit"
+	DatasetLanding = "sinkhole.landing" // a connection to the sinkhole address
 	DatasetJournal = "sinkhole.journal" // the journal's own: start, stop, lost
 )
 

@@ -217,8 +217,9 @@ func fault(err error) error {
 	return err
 }
 
-// overtaken tells that another process wrote since the transaction began.
-func overtaken(err error) bool {
+// Overtaken tells whether an error of CatchUp says no more than that another process is feeding
+// the same database: what it read is there, and CatchUp can be called again.
+func Overtaken(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }

@@ -212,7 +212,7 @@ func (f *feeder) read(ctx context.Context, text []byte) error {
 	f.readTo = max(f.readTo, Time(l.time))
 	switch string(l.dataset) {
 	case hits.DatasetHit:
-	case datasetLanding:
+	case hits.DatasetLanding:
 		if l.noise {
 			f.now.noise++
 			return nil
@@ -224,7 +224,7 @@ func (f *feeder) read(ctx context.Context, text []byte) error {
 		return nil
 	}
 	f.now.hits += l.count
-	if string(l.dataset) == datasetLanding {
+	if string(l.dataset) == hits.DatasetLanding {
 		f.now.landings++
 	}
 	if l.expected || len(l.address) == 0 {
@@ -246,7 +246,7 @@ func (f *feeder) read(ctx context.Context, text []byte) error {
 
 // machine is whose a line is, nil where no more can be made.
 func (f *feeder) machine(ctx context.Context, l *line, id identity) (*machine, error) {
-	if string(l.dataset) == datasetLanding && id.byIP {
+	if string(l.dataset) == hits.DatasetLanding && id.byIP {
 		// A connection has an address alone, also of a machine that hits tell more of.
 		held, err := f.holder(ctx, l.address)
 		if err != nil {

@@ -39,7 +39,7 @@ func TestFedInPiecesIsTheWhole(t *testing.T) {
 			case 0:
 				w.rotate()
 			case 1:
-				if err := long.CatchUp(t.Context()); err != nil && !overtaken(err) {
+				if err := long.CatchUp(t.Context()); err != nil && !Overtaken(err) {
 					t.Fatal(err)
 				}
 			case 2:
@@ -112,7 +112,7 @@ func TestTwoFeedOneDatabase(t *testing.T) {
 	if err := two.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := one.CatchUp(t.Context()); !overtaken(err) {
+	if err := one.CatchUp(t.Context()); !Overtaken(err) {
 		t.Fatalf("found %v, want that another process was faster", err)
 	}
 	if err := one.CatchUp(t.Context()); err != nil {

@@ -142,7 +142,7 @@ func landing(r *rand.Rand, at time.Time) []byte {
 	families, lists := []string{"Vidar"}, []map[string]any{{"name": "list1", "line": 3}}
 	evidence := []string{Connected, Sent}[r.IntN(2)]
 	line, err := json.Marshal(map[string]any{
-		"@timestamp": at.Format(timeLayout), "event": map[string]any{"dataset": datasetLanding, "action": "connection"},
+		"@timestamp": at.Format(timeLayout), "event": map[string]any{"dataset": hits.DatasetLanding, "action": "connection"},
 		"client":   map[string]any{"ip": address, "port": 1 + r.IntN(60000)},
 		"threat":   map[string]any{"indicator": map[string]any{"type": "domain-name", "name": "landed.example"}, "feed": map[string]any{"name": "list1"}, "software": map[string]any{"name": "Vidar"}},
 		"sinkhole": map[string]any{"evidence": evidence, "noise": r.IntN(4) == 0, "families": families, "lists": lists},

@@ -93,7 +93,7 @@ func (x *Inventory) Run(ctx context.Context) {
 			retry, failed = retryFirst, false
 		case err == nil:
 			retry = retryFirst
-		case overtaken(err): // another process fed it
+		case Overtaken(err): // another process fed it
 		default:
 			if !failed || retry < retryLast {
 				x.log.Error("the inventory of machines cannot be written: it stays behind the journal, which has all hits, and is tried again", zap.Duration("after", retry), zap.Error(err))
@@ -121,10 +121,6 @@ func (x *Inventory) Close() {
 	}
 }
 
-// Overtaken tells whether an error of CatchUp says no more than that another process is feeding
-// the same database: what it read is there, and CatchUp can be called again.
-func Overtaken(err error) bool { return overtaken(err) }
-
 // CatchUp reads the journal to its end. A database that is damaged, of another version or of
 // another journal is set aside and made anew. It does not apply Options.Keep, which Run does.
 func (x *Inventory) CatchUp(ctx context.Context) error {
@@ -141,7 +137,7 @@ func (x *Inventory) CatchUp(ctx context.Context) error {
 		x.mu.Unlock()
 		err = x.feed(ctx)
 	}
-	if err != nil && !overtaken(err) && ctx.Err() == nil {
+	if err != nil && !Overtaken(err) && ctx.Err() == nil {
 		x.mu.Lock()
 		x.stats.Errors++
 		x.mu.Unlock()
@@ -161,7 +157,7 @@ func (x *Inventory) feed(ctx context.Context) error {
 	f := x.feeder
 	f.committed = func() { x.publish(true) }
 	if err := f.catchUp(ctx); err != nil {
-		if !overtaken(err) {
+		if !Overtaken(err) {
 			x.Close()
 		}
 		x.mu.Lock()

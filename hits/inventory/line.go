@@ -9,9 +9,6 @@ import (
 	"sinkhole/hits"
 )
 
-// datasetLanding is a connection to the sinkhole address.
-const datasetLanding = "sinkhole.landing"
-
 // Evidence levels, as sinkhole.evidence of a landing's record has them; a hit alone is
 // Queried.
 const (
@@ -152,16 +149,8 @@ func threat(s *scanner) (r rule) {
 	s.members(func(key []byte) {
 		switch string(key) {
 		case "indicator":
-			s.members(func(key []byte) {
-				switch string(key) {
-				case "type":
-					r.typ = s.string()
-				case "name":
-					r.name = s.string()
-				default:
-					s.skip()
-				}
-			})
+			i := indicator(s)
+			r.typ, r.name = i.typ, i.name
 		case "feed":
 			s.members(func(key []byte) { named(s, key, &r.list) })
 		case "software":

@@ -52,7 +52,7 @@ func newNaive(t *testing.T, lines [][]byte) *naive {
 		if err := json.Unmarshal(text, &more); err != nil {
 			t.Fatal(err)
 		}
-		landing := r.Event.Dataset == datasetLanding
+		landing := r.Event.Dataset == hits.DatasetLanding
 		if !landing && r.Event.Dataset != hits.DatasetHit || more.Sinkhole.Noise || r.Sinkhole.Expected {
 			continue
 		}

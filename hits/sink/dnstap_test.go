@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -245,23 +243,7 @@ func TestDnstapTools(t *testing.T) {
 				where = []string{"-a", host, "-p", port}
 			}
 			run := func(file string) (stop func()) {
-				var log bytes.Buffer
-				cmd := exec.Command(capture, append(where, "-t", dnstapContent, "-w", filepath.Join(dir, file))...)
-				cmd.Stdout, cmd.Stderr = &log, &log
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				stop = sync.OnceFunc(func() {
-					_ = cmd.Process.Signal(syscall.SIGTERM)
-					_ = cmd.Wait()
-				})
-				t.Cleanup(func() {
-					stop()
-					if t.Failed() {
-						t.Logf("fstrm_capture: %s", log.Bytes())
-					}
-				})
-				return stop
+				return run(t, capture, append(where, "-t", dnstapContent, "-w", filepath.Join(dir, file))...)
 			}
 			read := func(file string) string {
 				out, err := exec.Command(reader, "-y", "-r", filepath.Join(dir, file)).CombinedOutput()

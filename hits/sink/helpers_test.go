@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +34,28 @@ func tool(t *testing.T, name string) string {
 	}
 	t.Skipf("skipped: %s is not installed", name)
 	return ""
+}
+
+// run starts a program, which stop, or the end of the test, ends.
+func run(t *testing.T, program string, args ...string) (stop func()) {
+	t.Helper()
+	var log bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	t.Cleanup(func() {
+		stop()
+		if t.Failed() {
+			t.Logf("%s: %s", filepath.Base(program), log.Bytes())
+		}
+	})
+	return stop
 }
 
 type policy struct{}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sinkhole/hits"
 )
 
 // maxDatagram is the longest message over UDP (RFC 5426 section 3.2), over IPv4.
@@ -96,8 +98,8 @@ func headerField(text string, longest int) string {
 func appendMessage(dst []byte, head syslogHead, line []byte) []byte {
 	priority, id := priorityHit, "hit"
 	switch {
-	case !bytes.Contains(line, []byte(`"dataset":"sinkhole.journal"`)):
-		if bytes.Contains(line, []byte(`"dataset":"sinkhole.landing"`)) {
+	case !bytes.Contains(line, []byte(`"dataset":"`+hits.DatasetJournal+`"`)):
+		if bytes.Contains(line, []byte(`"dataset":"`+hits.DatasetLanding+`"`)) {
 			id = "landing"
 		}
 	case bytes.Contains(line, []byte(`"action":"lost"`)):

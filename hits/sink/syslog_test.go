@@ -2,7 +2,6 @@ package sink
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,14 +14,12 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -384,23 +381,7 @@ func TestRsyslog(t *testing.T) {
 				t.Fatal(err)
 			}
 			run := func() (stop func()) {
-				var log bytes.Buffer
-				cmd := exec.Command(rsyslogd, "-n", "-f", config, "-i", filepath.Join(dir, "pid"))
-				cmd.Stdout, cmd.Stderr = &log, &log
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				stop = sync.OnceFunc(func() {
-					_ = cmd.Process.Signal(syscall.SIGTERM)
-					_ = cmd.Wait()
-				})
-				t.Cleanup(func() {
-					stop()
-					if t.Failed() {
-						t.Logf("rsyslogd: %s", log.Bytes())
-					}
-				})
-				return stop
+				return run(t, rsyslogd, "-n", "-f", config, "-i", filepath.Join(dir, "pid"))
 			}
 			got := func() (all []string) {
 				text, _ := os.ReadFile(filepath.Join(dir, "got"))
