@@ -88,6 +88,15 @@ func (q *Queue) Record(h *Hit) {
 	}
 }
 
+// Beyond reports whether more than of/parts of the queue were taken and not released a
+// moment ago, for producers.
+func (q *Queue) Beyond(of, parts uint64) bool {
+	n := uint64(len(q.slots))
+	held := n * of / parts
+	pos := q.tail.Load() &^ closedBit
+	return q.slots[(pos+n-1-held)&q.mask].turn.Load() != pos+n-1-held
+}
+
 // peek returns the oldest hit, nil if there is none. It stays in the queue's
 // memory until release.
 func (q *Queue) peek() *Hit {

@@ -160,3 +160,24 @@ func TestBellWakesASleeperOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestQueueBeyond fills and empties a queue in steps, over several rounds of its ring.
+func TestQueueBeyond(t *testing.T) {
+	q := newQueue(8, newBell())
+	for range 5 {
+		for n := range 9 {
+			if got := q.Beyond(1, 2); got != (n > 4) {
+				t.Fatalf("with %d of 8: beyond the half is %v", n, got)
+			}
+			if got := q.Beyond(3, 4); got != (n > 6) {
+				t.Fatalf("with %d of 8: beyond three quarters is %v", n, got)
+			}
+			q.Record(&Hit{})
+		}
+		for range 8 {
+			q.release()
+		}
+		q.Record(&Hit{}) // the next round begins elsewhere
+		q.release()
+	}
+}

@@ -21,6 +21,7 @@ type counters struct {
 	shed      atomic.Uint64
 	failed    atomic.Uint64
 	unsent    atomic.Uint64
+	paused    atomic.Uint64
 	panics    atomic.Uint64
 	malformed atomic.Uint64
 	crowded   atomic.Uint64
@@ -63,6 +64,7 @@ type Stats struct {
 	Shed       uint64            // queries answered SERVFAIL since too many waited for upstreams
 	Failed     uint64            // upstream exchanges without a usable reply
 	Unsent     uint64            // answers that the socket did not take
+	Paused     uint64            // waits of readers for the journal's writer
 	Panics     uint64            // faults in the server
 	Malformed  uint64            // messages that are no DNS
 	Crowded    uint64            // TCP connections closed since too many were open, of all clients or of one
@@ -116,7 +118,7 @@ func (c *counters) addTo(s *Stats) {
 		n   *atomic.Uint64
 	}{
 		{&s.Refused, &c.refused}, {&s.Ignored, &c.ignored}, {&s.Dropped, &c.dropped}, {&s.Truncated, &c.truncated},
-		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent},
+		{&s.Coalesced, &c.coalesced}, {&s.Shed, &c.shed}, {&s.Failed, &c.failed}, {&s.Unsent, &c.unsent}, {&s.Paused, &c.paused},
 		{&s.Panics, &c.panics}, {&s.Malformed, &c.malformed}, {&s.Crowded, &c.crowded}, {&s.Evicted, &c.evicted}, {&s.Handshakes, &c.handshakes}, {&s.Unproxied, &c.unproxied},
 		{&s.Limited, &c.limited}, {&s.Restrained, &c.restrained}, {&s.BadCookies, &c.badCookies}, {&s.CacheHits, &c.hits},
 		{&s.Stale, &c.stale}, {&s.Rebound, &c.rebound}, {&s.FailedBefore, &c.failedBefore},

@@ -416,9 +416,13 @@ func (d *datagrams) answerTo(to *sender, msg []byte) {
 
 // full makes room for the next answer.
 func (d *datagrams) full() {
-	if d.queued < maxBatch {
-		return
+	if d.queued == maxBatch {
+		d.settle()
 	}
+}
+
+// settle sends the queued answers.
+func (d *datagrams) settle() {
 	if d.use(func() error { d.flush(); return nil }) != nil {
 		d.queued = 0
 	}

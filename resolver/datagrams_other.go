@@ -110,6 +110,9 @@ func (d *datagrams) answer(msg []byte) {
 	}
 }
 
+// settle does nothing: answers are sent at once.
+func (d *datagrams) settle() {}
+
 // keepControl does nothing: each datagram has a control message of its own.
 func (d *datagrams) keepControl(*peer) {}
 

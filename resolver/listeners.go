@@ -88,7 +88,7 @@ func (r *Resolver) listen(addr netip.AddrPort, dualStack bool, given Sockets) (_
 	buffer := 0
 	for i, socket := range sockets {
 		h := r.handler(hits.UDP, len(sockets))
-		reader, err := newPacketConn(socket, r, &prompt{handler: h})
+		reader, err := newPacketConn(socket, r, &prompt{handler: h, relief: relief{queue: h.queue}})
 		if err != nil {
 			for _, unused := range sockets[i+1:] {
 				err = errors.Join(err, unused.Close())

@@ -14,9 +14,10 @@ import (
 // kernel, which bounds it.
 type prompt struct {
 	*handler
-	alone   request  // of a datagram that is read by itself
-	ahead   ahead    // of a batch of them
-	pressed bool     // datagrams come faster than they are read
+	alone   request // of a datagram that is read by itself
+	ahead   ahead   // of a batch of them
+	pressed bool    // datagrams come faster than they are read
+	relief  relief
 	waiters *waiters // nil: the library has all that waits
 }
 

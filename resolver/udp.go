@@ -140,6 +140,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 func (p *packetConn) take() (msg []byte, received time.Time, err error) {
 	if n, last := p.datagrams.batch(); last == n-1 {
 		p.prompt.ahead.forget()
+		p.relieve()
 	}
 	msg, received, err = p.datagrams.take(&p.from)
 	n, last := p.datagrams.batch()
@@ -151,6 +152,16 @@ func (p *packetConn) take() (msg []byte, received time.Time, err error) {
 		p.prompt.look(n, p.datagram)
 	}
 	return msg, received, err
+}
+
+// relieve lets the journal's writer catch up where it is behind. Answers do not wait for that.
+func (p *packetConn) relieve() {
+	if !p.prompt.relief.due() {
+		return
+	}
+	p.datagrams.settle()
+	p.prompt.count.paused.Add(1)
+	p.prompt.relief.give()
 }
 
 // unwrap reads the PROXY headers of a batch.

@@ -39,24 +39,24 @@ type collector struct {
 }
 
 type descriptions struct {
-	build, ready                                                                              *prometheus.Desc
-	queries, responses, refused, ignored, dropped, truncated                                  *prometheus.Desc
-	stale, failedBefore, coalesced, shed, failed, unsent, panics, malformed, crowded, waiting *prometheus.Desc
-	limited, restrained, badCookies, evicted, handshakes, unproxied                           *prometheus.Desc
-	rebound, kernelDrops                                                                      *prometheus.Desc
-	indicators, serial, memory, updateTook                                                    *prometheus.Desc
-	notifies                                                                                  *prometheus.Desc
-	lists                                                                                     listDescriptions
-	encrypted                                                                                 encryptedDescriptions
-	verdicts, journaled, queued, lost, lines, segments, bytes, removed                        *prometheus.Desc
-	journalErrors                                                                             *prometheus.Desc
-	inventory                                                                                 inventoryDescriptions
-	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
-	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
-	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
-	health                                                                                    healthDescriptions
-	receivers                                                                                 receiverDescriptions
-	connections                                                                               connectionDescriptions
+	build, ready                                                                                      *prometheus.Desc
+	queries, responses, refused, ignored, dropped, truncated                                          *prometheus.Desc
+	stale, failedBefore, coalesced, shed, failed, unsent, paused, panics, malformed, crowded, waiting *prometheus.Desc
+	limited, restrained, badCookies, evicted, handshakes, unproxied                                   *prometheus.Desc
+	rebound, kernelDrops                                                                              *prometheus.Desc
+	indicators, serial, memory, updateTook                                                            *prometheus.Desc
+	notifies                                                                                          *prometheus.Desc
+	lists                                                                                             listDescriptions
+	encrypted                                                                                         encryptedDescriptions
+	verdicts, journaled, queued, lost, lines, segments, bytes, removed                                *prometheus.Desc
+	journalErrors                                                                                     *prometheus.Desc
+	inventory                                                                                         inventoryDescriptions
+	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                          *prometheus.Desc
+	exchanges, discarded, healthy, rtt                                                                *prometheus.Desc
+	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                                    *prometheus.Desc
+	health                                                                                            healthDescriptions
+	receivers                                                                                         receiverDescriptions
+	connections                                                                                       connectionDescriptions
 }
 
 func newCollector(s *server) *collector {
@@ -78,6 +78,7 @@ func newCollector(s *server) *collector {
 		failedBefore: d("failures_remembered_total", "Queries for what could not be found out a moment before: no upstream was asked again (RFC 9520)."),
 		shed:         d("queries_shed_total", "Queries answered SERVFAIL, or dropped, since too many waited for upstreams."),
 		failed:       d("upstream_failures_total", "Questions to which no upstream gave a usable reply."),
+		paused:       d("reader_pauses_total", "Waits of readers, of 2 ms at most, for the writer of the hit journal."),
 		unsent:       d("responses_unsent_total", "Answers that the socket did not take."),
 		panics:       d("faults_total", "Queries answered SERVFAIL after a fault in the program."),
 		malformed:    d("queries_malformed_total", "Messages that are no DNS query."),
@@ -180,6 +181,7 @@ func (c *collector) resolver(m sender, s resolver.Stats) {
 	m.counter(c.desc.shed, s.Shed)
 	m.counter(c.desc.failed, s.Failed)
 	m.counter(c.desc.unsent, s.Unsent)
+	m.counter(c.desc.paused, s.Paused)
 	m.counter(c.desc.panics, s.Panics)
 	m.counter(c.desc.malformed, s.Malformed)
 	m.counter(c.desc.crowded, s.Crowded)
