@@ -116,8 +116,10 @@ func (c *Cursor) open() error {
 
 // line is the next line of the open segment; io.EOF where it has no more.
 func (c *Cursor) line() ([]byte, error) {
-	if err := c.src.recede(); err != nil {
-		return nil, err
+	if !c.src.lines.ready() {
+		if err := c.src.recede(); err != nil {
+			return nil, err
+		}
 	}
 	for !c.src.broken {
 		line, err := c.src.lines.next()

@@ -49,6 +49,17 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
+// ready reports whether next has a line without reading.
+func (l *lineReader) ready() bool {
+	i := bytes.IndexByte(l.buf[l.searched:], '\n')
+	if i < 0 {
+		l.searched = len(l.buf)
+		return false
+	}
+	l.searched += i
+	return true
+}
+
 // fill reads more behind the unfinished line.
 func (l *lineReader) fill() error {
 	if l.searched-l.start >= maxLine {
