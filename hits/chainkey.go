@@ -73,11 +73,7 @@ func makeChainKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: packed})
-	// By another name first: half a key would stop the chain.
-	if err := writeSynced(path+partSuffix, text, keyMode); err != nil {
-		return nil, err
-	}
-	return text, os.Rename(path+partSuffix, path)
+	return text, writeSynced(path, text, keyMode)
 }
 
 // PublicKeys reads the public keys of a PEM file, by the ids that heads name them by.
@@ -107,11 +103,16 @@ func keyID(k ed25519.PublicKey) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// writeSynced writes a file by another name first: half a key would stop the chain, and
+// without the public keys of before nobody can verify what they signed.
 func writeSynced(path string, text []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	f, err := os.OpenFile(path+partSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+partSuffix, path)
 }
