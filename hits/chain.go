@@ -197,10 +197,7 @@ func (c *chain) rewrite(links []Head) error {
 	for i := range links {
 		text = append(text, links[i].line()...)
 	}
-	if err := writeSynced(path+partSuffix, text, fileMode); err != nil {
-		return err
-	}
-	if err := os.Rename(path+partSuffix, path); err != nil {
+	if err := writeSynced(path, text, fileMode); err != nil {
 		return err
 	}
 	return syncDir(c.dir)
