@@ -109,7 +109,7 @@ func (r *Resolver) fetch(q *wire.Query, key string) (*cache.Entry, error) {
 		r.noteFailure(key, generation, &cache.Entry{EDE: failureCode(err)})
 		return nil, err
 	}
-	return r.keep(reply.Msg, query, key, generation, reply.Server)
+	return r.keep(new(admission), reply.Msg, query, key, generation, reply.Server)
 }
 
 // appendUpstreamQuery appends what an upstream is asked for a client.
@@ -119,64 +119,76 @@ func appendUpstreamQuery(dst []byte, q *wire.Query) []byte {
 	return wire.AppendQuery(dst, &asked, upstreamSize)
 }
 
-// keep caches an upstream's reply, which becomes the entry's. generation is the
-// cache's, of when the query was asked.
-func (r *Resolver) keep(msg, query []byte, key string, generation uint64, server fmt.Stringer) (*cache.Entry, error) {
-	e, lifetime, err := r.admit(msg, query, key)
+// admission is the memory in which replies become entries, one after the other.
+type admission struct {
+	key   []byte
+	reply wire.Reply
+	entry cache.Entry
+}
+
+// keep caches an upstream's reply, which is changed, and gives the entry that it became.
+// generation is the cache's, of when the query was asked.
+func (r *Resolver) keep(a *admission, msg, query []byte, key string, generation uint64, server fmt.Stringer) (*cache.Entry, error) {
+	lifetime, err := r.admit(a, msg, query, key)
 	if err != nil {
 		r.count.failed.Add(1)
 		r.log.Debug("upstream reply unusable", zap.Stringer("server", server), zap.Error(err))
 		return nil, err
 	}
+	e := &a.entry
 	switch {
 	case lifetime > 0:
 		e.Expires = e.Stored + int64(lifetime)
-		r.cache.PutSince(e, generation)
+		if kept := r.cache.PutSince(e, generation); kept != nil {
+			return kept, nil
+		}
 	case e.RCode == wire.RCodeServFail:
 		r.noteFailure(key, generation, e)
 	}
-	return e, nil
+	return e.Clone(), nil
 }
 
 // admit makes a cache entry of an upstream's reply, and says how long it may be
-// kept: not at all for failures and for what carries no lifetime.
-func (r *Resolver) admit(msg, query []byte, key string) (*cache.Entry, time.Duration, error) {
+// kept: not at all for failures and for what carries no lifetime. The entry is in the
+// memory of a and of msg.
+func (r *Resolver) admit(a *admission, msg, query []byte, key string) (time.Duration, error) {
 	if !wire.QuestionEqual(msg, query) { // answers are made by writing over the question
-		return nil, 0, errQuestion
+		return 0, errQuestion
 	}
-	var f wire.Reply
+	f, e := &a.reply, &a.entry
 	if err := f.Parse(msg); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
-	said := upstreamEDE(&f)
-	msg, err := withoutBogus(msg, &f)
+	said := upstreamEDE(f)
+	msg, err := withoutBogus(msg, f)
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	if msg, err = f.Scrub(f.Strip(msg)); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
-	lifetime := r.lifetime(&f)
+	lifetime := r.lifetime(f)
 	minTTL, maxTTL := uint32(r.ttl.Min/time.Second), uint32(r.ttl.Max/time.Second)
 	if f.Negative {
 		minTTL, maxTTL = 0, uint32(lifetime/time.Second)
 	}
 	wire.Clamp(msg, f.TTLs, minTTL, maxTTL)
-	e := &cache.Entry{
-		Key: []byte(key), Packed: msg, TTLs: f.TTLs, RCode: f.RCode,
+	a.key = append(a.key[:0], key...)
+	*e = cache.Entry{
+		Key: a.key, Packed: msg, TTLs: f.TTLs, RCode: f.RCode,
 		Stored: time.Now().UnixNano(), QuestionEnd: uint16(f.QuestionEnd), Names: f.Names, NameKinds: f.NameKinds, Addrs: r.nat64.WithEmbedded(f.Addrs),
 		EDE: said.Code, Text: said.Text,
 	}
 	if name, _, _, _, _, _ := e.Question(); r.rebinding.guards(name) {
-		removed, err := r.rebinding.withoutPrivate(e, &f, min(lifetime, r.ttl.Negative))
+		removed, err := r.rebinding.withoutPrivate(e, f, min(lifetime, r.ttl.Negative))
 		if err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		if removed {
 			r.count.rebound.Add(1)
 		}
 	}
-	return e, lifetime, nil
+	return lifetime, nil
 }
 
 // lifetime is how long a reply may be kept.

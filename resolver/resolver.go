@@ -90,10 +90,11 @@ type Resolver struct {
 	connections   *connections                // over TCP
 	balancers     *bart.Lite                  // nil: there are none
 
-	pending singleflight.Group // identical questions on their way upstream
-	asked   *questions         // of the readers, on their way upstream
-	misses  atomic.Int64       // queries of the library that wait for an upstream now
-	count   counters
+	pending  singleflight.Group // identical questions on their way upstream
+	asked    *questions         // of the readers, on their way upstream
+	misses   atomic.Int64       // queries of the library that wait for an upstream now
+	failedAt atomic.Int64       // Unix nanoseconds: when a failure was noted last
+	count    counters
 
 	prefetches, cuts bool         // are to be made
 	prefetching      atomic.Int64 // exchanges for what the cache still has

@@ -26,6 +26,7 @@ var errFault = errors.New("a fault in the server")
 // a server that said so itself, or what clients are to be told.
 func (r *Resolver) noteFailure(key string, generation uint64, e *cache.Entry) {
 	now := time.Now().UnixNano()
+	r.failedAt.Store(now)
 	r.cache.PutSince(&cache.Entry{
 		Key:    cache.FailureKey(nil, []byte(key)),
 		Packed: e.Packed, TTLs: e.TTLs, RCode: wire.RCodeServFail, EDE: e.EDE, Text: e.Text, QuestionEnd: e.QuestionEnd,
@@ -33,8 +34,11 @@ func (r *Resolver) noteFailure(key string, generation uint64, e *cache.Entry) {
 	}, generation)
 }
 
-// failure is what is remembered of a failure; nil: nothing.
+// failure is what is remembered of a failure; nil: nothing. Mostly there is none to look for.
 func (r *Resolver) failure(key []byte, now int64) *cache.Entry {
+	if now-r.failedAt.Load() >= int64(failureTime) {
+		return nil
+	}
 	var buffer [cache.MaxKey]byte
 	return r.cache.TryGet(cache.FailureKey(buffer[:0], key), now)
 }

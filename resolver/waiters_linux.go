@@ -49,6 +49,11 @@ type waiters struct {
 	handed         []*waiter            // for the library, from the first on
 	freeExchanges  []*outgoing
 	freeWaiters    []*waiter
+
+	// Of the reply that is settled.
+	reply     []byte
+	admission admission
+	got       fetched
 }
 
 // outgoing is one question on its way upstream, and those who wait for the reply.
@@ -265,15 +270,16 @@ func (w *waiters) receive(fd int, now time.Time) {
 
 // settle answers everyone who waits for a reply.
 func (w *waiters) settle(x *outgoing, reply []byte) {
-	got := &fetched{key: x.key}
-	w.keepReply(x, reply, got)
-	w.answer(x, got)
+	w.got = fetched{key: x.key}
+	w.keepReply(x, reply, &w.got)
+	w.answer(x, &w.got)
 }
 
 // keepReply makes an entry of a reply. After a fault there is none, and no reason.
 func (w *waiters) keepReply(x *outgoing, reply []byte, got *fetched) {
 	defer func() { w.prompt.faulty(recover(), notAnswered) }()
-	e, err := w.resolver.keep(slices.Clone(reply), x.asked.Query(), x.key, x.generation, x.asked.Server())
+	w.reply = append(w.reply[:0], reply...)
+	e, err := w.resolver.keep(&w.admission, w.reply, x.asked.Query(), x.key, x.generation, x.asked.Server())
 	if err != nil {
 		got.failure = wire.EDE{Code: failureCode(err)}
 		return

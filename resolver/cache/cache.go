@@ -96,9 +96,10 @@ func (c *Cache) Stale(key []byte, now int64) *Entry {
 func (c *Cache) Put(e *Entry) { c.PutSince(e, c.Generation()) }
 
 // PutSince is Put for what was asked for when [Cache.Generation] was so: after a
-// flush since then it keeps nothing, since the answer may be of before.
-func (c *Cache) PutSince(e *Entry, generation uint64) {
-	c.put(e, generation, func(*Entry) bool { return true })
+// flush since then it keeps nothing, since the answer may be of before. It gives the
+// copy that is kept, shared as that of Get is; nil: none is.
+func (c *Cache) PutSince(e *Entry, generation uint64) *Entry {
+	return c.put(e, generation, func(*Entry) bool { return true })
 }
 
 // Restore is PutSince for an entry of before a restart, unless it is no more of use at
@@ -108,31 +109,32 @@ func (c *Cache) Restore(e *Entry, generation uint64, now int64) bool {
 	if e.Expires+c.shards[0].stale <= now {
 		return false
 	}
-	return c.put(e, generation, func(was *Entry) bool { return was.Stored < e.Stored })
+	return c.put(e, generation, func(was *Entry) bool { return was.Stored < e.Stored }) != nil
 }
 
-// put replaces what the key has only where replaces says so.
-func (c *Cache) put(e *Entry, generation uint64, replaces func(was *Entry) bool) bool {
+// put replaces what the key has only where replaces says so, and gives what it keeps.
+func (c *Cache) put(e *Entry, generation uint64, replaces func(was *Entry) bool) *Entry {
 	if e.Expires <= e.Stored {
-		return false
+		return nil
 	}
 	h := maphash.Bytes(c.seed, e.Key)
 	s := &c.shards[h&c.mask]
 	if e.roughCost() > s.entryLimit {
 		s.refuse()
-		return false
+		return nil
 	}
 	kept, cost := e.clone()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.Generation() != generation { // with the lock: a flush under way comes to this shard later
-		return false
+		return nil
 	}
-	if was, ok := s.lru.Peek(h); ok && !replaces(was.entry) || !s.put(h, kept, cost) {
-		return false
+	was, ok := s.lru.Peek(h)
+	if ok && !replaces(was.entry) || !s.put(h, kept, cost, was) {
+		return nil
 	}
 	c.denials.note(c.seed, kept)
-	return true
+	return kept
 }
 
 // Missed counts a miss that TryGet left to its caller, who does not Get again.

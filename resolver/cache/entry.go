@@ -42,6 +42,8 @@ type Entry struct {
 	Names     []byte
 	NameKinds []byte
 	Addrs     []netip.Addr
+	// one is the memory of Addrs where it is one, as in most entries.
+	one [1]netip.Addr
 
 	Text string
 
@@ -98,7 +100,8 @@ func (e *Entry) Question() (name []byte, qtype, qclass uint16, do, cd, failure b
 }
 
 const (
-	entrySize = int64(unsafe.Sizeof(Entry{}))
+	// entrySize is an entry in the allocator's size class.
+	entrySize = int64(unsafe.Sizeof(Entry{})+15) &^ 15
 	addrSize  = int64(unsafe.Sizeof(netip.Addr{}))
 	ttlSize   = int64(unsafe.Sizeof(uint16(0)))
 
@@ -115,16 +118,22 @@ const (
 func (e *Entry) roughCost() int64 {
 	return entrySize + listElementSize + mapSlotSize +
 		int64(len(e.Key)+len(e.Packed)+len(e.Names)+len(e.NameKinds)+len(e.Text)) +
-		int64(len(e.Addrs))*addrSize
+		int64(max(len(e.Addrs)-len(e.one), 0))*addrSize
 }
 
 // textCost is what a text takes at least: texts are short, and the allocator's size
 // classes then at most 16 octets apart.
 func textCost(text string) int64 { return (int64(len(text)) + 15) &^ 15 }
 
+// Clone copies e into memory of its own.
+func (e *Entry) Clone() *Entry {
+	c, _ := e.clone()
+	return c
+}
+
 // clone copies e into memory of its own and says what that costs in the heap:
-// an entry, an array for all octets, one for the TTL offsets, one for the
-// addresses, and its places in the list and the map.
+// an entry, an array for all octets, one for the TTL offsets and one for the
+// addresses where they are many, and its places in the list and the map.
 func (e *Entry) clone() (kept *Entry, cost int64) {
 	// Growing nil gives the capacity of the allocator's size class, so that what
 	// it rounds up is counted too.
@@ -136,11 +145,16 @@ func (e *Entry) clone() (kept *Entry, cost int64) {
 	}
 	kept = &Entry{
 		Key: part(e.Key), Packed: part(e.Packed), Names: part(e.Names), NameKinds: part(e.NameKinds),
-		Addrs:       append(slices.Grow([]netip.Addr(nil), len(e.Addrs)), e.Addrs...),
 		QuestionEnd: e.QuestionEnd, RCode: e.RCode, EDE: e.EDE, Text: strings.Clone(e.Text), Stored: e.Stored, Expires: e.Expires,
 	}
 	kept.Clean.Store(e.Clean.Load())
-	cost = entrySize + listElementSize + mapSlotSize + int64(cap(octets)) + int64(cap(kept.Addrs))*addrSize + textCost(kept.Text)
+	cost = entrySize + listElementSize + mapSlotSize + int64(cap(octets)) + textCost(kept.Text)
+	if len(e.Addrs) <= len(kept.one) {
+		kept.Addrs = kept.one[:copy(kept.one[:], e.Addrs)]
+	} else {
+		kept.Addrs = append(slices.Grow([]netip.Addr(nil), len(e.Addrs)), e.Addrs...)
+		cost += int64(cap(kept.Addrs)) * addrSize
+	}
 	if len(e.TTLs) <= len(kept.few) {
 		kept.TTLs = kept.few[:copy(kept.few[:], e.TTLs)]
 	} else {

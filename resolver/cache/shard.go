@@ -126,13 +126,13 @@ func (s *shard) forget(h uint64, was slot) {
 	s.near.remove(h, was.entry)
 }
 
-// put is for a caller that has the lock.
-func (s *shard) put(h uint64, e *Entry, cost int64) bool {
+// put is for a caller that has the lock. was is what the list has in the place of e.
+func (s *shard) put(h uint64, e *Entry, cost int64, was slot) bool {
 	if cost > s.entryLimit {
 		s.stats.Refused++
 		return false
 	}
-	if was, ok := s.lru.Peek(h); ok {
+	if was.entry != nil {
 		s.forget(h, was)
 	}
 	if s.fresh++; s.fresh*turnsPerRound > s.lru.Len() {
