@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -36,10 +37,10 @@ type QUICListener struct {
 }
 
 // ListenQUIC binds an address; port 0 takes a free one. dualStack is as for Listen.
-// Nothing is read before Serve.
-func (r *Resolver) ListenQUIC(addr netip.AddrPort, dualStack bool, certify Certify) (*QUICListener, error) {
+// Of sockets that are given it takes one. Nothing is read before Serve.
+func (r *Resolver) ListenQUIC(addr netip.AddrPort, dualStack bool, given []*net.UDPConn, certify Certify) (*QUICListener, error) {
 	const noUniStreams = -1 // a client that opens one is fatally wrong (section 4.3.3)
-	s, err := r.listenQUIC(network("udp", addr, dualStack), addr, serverTLS(certify, "doq"), noUniStreams)
+	s, err := r.listenQUIC(network("udp", addr, dualStack), addr, given, serverTLS(certify, "doq"), noUniStreams)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -390,10 +391,29 @@ func TestEncryptedListenersThatNeverServed(t *testing.T) {
 	https, doq := k.https.Addr(), k.quic.Addr()
 	k.stop()
 	again := newEncryptedRig(t, rigOptions{idle: true})
-	l, err := again.ListenHTTPS(https, false, nil)
+	l, err := again.ListenHTTPS(https, false, Sockets{}, nil)
 	check(t, err)
 	check(t, l.Shutdown(t.Context()))
-	q, err := again.ListenQUIC(doq, false, nil)
+	q, err := again.ListenQUIC(doq, false, nil, nil)
 	check(t, err)
 	check(t, q.Shutdown(t.Context()))
+}
+
+// Of sockets that were passed QUIC takes one: the kernel divides clients among several, and
+// a connection that moves to another port would be cut.
+func TestListenQUICOnSockets(t *testing.T) {
+	var given []*net.UDPConn
+	for range 2 {
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		given = append(given, c)
+	}
+	if _, err := newRig(t, rigOptions{idle: true}).ListenQUIC(netip.MustParseAddrPort("127.0.0.1:0"), false, given, nil); err == nil || !strings.Contains(err.Error(), "found 2 UDP sockets") {
+		t.Errorf("%v", err)
+	}
+	if err := given[0].Close(); err == nil {
+		t.Error("a socket of a refused listener was left open")
+	}
 }

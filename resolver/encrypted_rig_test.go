@@ -46,9 +46,9 @@ func newEncryptedRig(t testing.TB, o rigOptions) *encryptedRig {
 	var err error
 	k.tls, err = k.ListenTLS(netip.MustParseAddrPort("127.0.0.1:0"), false, nil, get)
 	check(t, err)
-	k.https, err = k.ListenHTTPS(netip.MustParseAddrPort("127.0.0.1:0"), false, get)
+	k.https, err = k.ListenHTTPS(netip.MustParseAddrPort("127.0.0.1:0"), false, Sockets{}, get)
 	check(t, err)
-	k.quic, err = k.ListenQUIC(netip.MustParseAddrPort("127.0.0.1:0"), false, get)
+	k.quic, err = k.ListenQUIC(netip.MustParseAddrPort("127.0.0.1:0"), false, nil, get)
 	check(t, err)
 	stop := k.stop
 	k.stop = func() {

@@ -42,27 +42,32 @@ type guestKey struct{}
 type connKey struct{}
 
 // ListenHTTPS binds an address over TCP and UDP; port 0 takes a free one, the same for
-// both. dualStack is as for Listen. Nothing is read before Serve.
-func (r *Resolver) ListenHTTPS(addr netip.AddrPort, dualStack bool, certify Certify) (*HTTPSListener, error) {
+// both. dualStack and given are as for ListenOn; of UDP sockets it takes one. Nothing is
+// read before Serve.
+func (r *Resolver) ListenHTTPS(addr netip.AddrPort, dualStack bool, given Sockets, certify Certify) (*HTTPSListener, error) {
 	const tries = 20 // for a port that is free on both
 	var err error
 	for range tries {
 		var l *HTTPSListener
-		if l, err = r.listenHTTPS(addr, dualStack, certify); err == nil || addr.Port() != 0 {
+		if l, err = r.listenHTTPS(addr, dualStack, given, certify); err == nil || addr.Port() != 0 {
 			return l, err
 		}
 	}
 	return nil, err
 }
 
-func (r *Resolver) listenHTTPS(addr netip.AddrPort, dualStack bool, certify Certify) (*HTTPSListener, error) {
-	tcp, err := net.ListenTCP(network("tcp", addr, dualStack), net.TCPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, err
+func (r *Resolver) listenHTTPS(addr netip.AddrPort, dualStack bool, given Sockets, certify Certify) (*HTTPSListener, error) {
+	tcp, passed := given.Stream.(*net.TCPListener)
+	if !passed {
+		var err error
+		if tcp, err = net.ListenTCP(network("tcp", addr, dualStack), net.TCPAddrFromAddrPort(addr)); err != nil {
+			return nil, err
+		}
 	}
 	addr = netip.AddrPortFrom(addr.Addr(), endpoint(tcp.Addr()).Port())
 	l := &HTTPSListener{addr: addr, tls: &tlsListener{TCPListener: tcp, resolver: r}, fail: make(chan error, 2)}
-	l.quic, err = r.listenQUIC(network("udp", addr, dualStack), addr, http3.ConfigureTLSConfig(serverTLS(certify)), maxUniStreams)
+	var err error
+	l.quic, err = r.listenQUIC(network("udp", addr, dualStack), addr, given.Packets, http3.ConfigureTLSConfig(serverTLS(certify)), maxUniStreams)
 	if err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}

@@ -60,8 +60,8 @@ type arriving struct {
 
 type arrivingKey struct{}
 
-func (r *Resolver) listenQUIC(network string, addr netip.AddrPort, tlsConfig *tls.Config, uniStreams int64) (*quicServer, error) {
-	socket, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+func (r *Resolver) listenQUIC(network string, addr netip.AddrPort, given []*net.UDPConn, tlsConfig *tls.Config, uniStreams int64) (*quicServer, error) {
+	socket, err := oneSocket(network, addr, given)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,22 @@ func (r *Resolver) listenQUIC(network string, addr netip.AddrPort, tlsConfig *tl
 	}
 	s.open, s.end = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// oneSocket is the one that is given, or a new one. The packets of a connection have to come
+// to whoever knows its keys: where the kernel divides them among several sockets they do not.
+func oneSocket(network string, addr netip.AddrPort, given []*net.UDPConn) (*net.UDPConn, error) {
+	switch len(given) {
+	case 0:
+		return net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+	case 1:
+		return given[0], nil
+	}
+	err := fmt.Errorf("found %d UDP sockets that were passed for this address, expected one: QUIC connections cannot be divided among several", len(given))
+	for _, c := range given {
+		err = errors.Join(err, c.Close())
+	}
+	return nil, err
 }
 
 // start begins to read.

@@ -98,6 +98,13 @@ func (i *inherited) stream(addr netip.AddrPort) net.Listener {
 	return l
 }
 
+// packet gives the UDP sockets of an address.
+func (i *inherited) packet(addr netip.AddrPort) []*net.UDPConn {
+	all := i.packets[addr]
+	delete(i.packets, addr)
+	return all
+}
+
 // unused tells of sockets that nobody took: clients would wait at them for ever.
 func (i *inherited) unused() error {
 	var all []string
@@ -111,7 +118,7 @@ func (i *inherited) unused() error {
 		return nil
 	}
 	slices.Sort(all)
-	return fmt.Errorf("passed sockets of %s are of no listener that takes them: name these addresses under listen.dns or listen.tls, or leave them out of the socket unit", strings.Join(all, ", "))
+	return fmt.Errorf("passed sockets of %s are of no listener that takes them: name these addresses under listen (tls takes TCP, quic UDP, dns and https both), or leave them out of the socket unit", strings.Join(all, ", "))
 }
 
 // close closes what nobody took.

@@ -4,11 +4,16 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +99,56 @@ func TestRestartOnInheritedSockets(t *testing.T) {
 	p.stop()
 	if a := p.account(); a.Lost != 0 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// What comes over TLS, HTTPS (HTTP/2) and QUIC while no process reads waits in sockets that
+// outlive it, too.
+func TestEncryptedRestartOnInheritedSockets(t *testing.T) {
+	kdig := tool(t, "kdig")
+	plain, files := heldSockets(t, 1)
+	tls, tlsFiles := heldSockets(t, 0)
+	https, httpsFiles := heldSockets(t, 1)
+	quic, quicFiles := heldSockets(t, 1)
+	p := preparedProcess(t, t.TempDir(), plain, "lists: [{name: l, source: list}]\nhits: {journal: {path: hits}}")
+	pair := selfSigned(t, "dns.example", p.path("tls.crt"))
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(p.path("sinkhole.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := fmt.Sprintf("listen: {dns: [%q], tls: [%q], https: [%q], quic: [%q], certificate: tls.crt, key: tls.key}\n", plain, tls, https, quic)
+	_, rest, _ := strings.Cut(string(config), "\n")
+	for name, text := range map[string]string{
+		"sinkhole.yaml": listen + rest, "list": "bad.example\n",
+		"tls.key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	} {
+		if err := os.WriteFile(p.path(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.sockets = slices.Concat(files, tlsFiles, httpsFiles, quicFiles[1:])
+	p.start()
+	p.stop()
+
+	var asked sync.WaitGroup
+	for transport, addr := range map[string]string{"+tls": tls, "+https": https, "+quic": quic} {
+		_, port, _ := net.SplitHostPort(addr)
+		asked.Go(func() {
+			out, err := exec.Command(kdig, "@127.0.0.1", "-p", port, transport, "+time=30", "+retry=0", "bad.example").CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "NOERROR") || !strings.Contains(string(out), "bad.example.") {
+				t.Errorf("%s: %v\n%s", transport, err, out)
+			}
+		})
+	}
+	p.start()
+	asked.Wait()
+	p.stop()
+	if a := p.account(); a.Verdicts != 3 || a.Lost != 0 {
+		t.Errorf("%+v, expected a hit for each transport", a)
 	}
 }
 

@@ -40,7 +40,7 @@ func (s *server) listenEncrypted(c *configs.Config) (err error) {
 		told = append(told, resolver.Endpoint{Addr: l.Addr(), ALPN: []string{"dot"}})
 	}
 	for _, addr := range c.Listen.HTTPS {
-		l, err := s.resolver.ListenHTTPS(addr, dualStack(addr, c.Listen.HTTPS), s.certificate.Get)
+		l, err := s.resolver.ListenHTTPS(addr, dualStack(addr, c.Listen.HTTPS), s.inherited.take(addr), s.certificate.Get)
 		if err != nil {
 			return fmt.Errorf("listen.https: cannot listen on %s: %w%s", addr, err, remedy(err))
 		}
@@ -48,7 +48,7 @@ func (s *server) listenEncrypted(c *configs.Config) (err error) {
 		told = append(told, resolver.Endpoint{Addr: l.Addr(), ALPN: []string{"h2", "h3"}, Path: resolver.DoHTemplate})
 	}
 	for _, addr := range c.Listen.QUIC {
-		l, err := s.resolver.ListenQUIC(addr, dualStack(addr, c.Listen.QUIC), s.certificate.Get)
+		l, err := s.resolver.ListenQUIC(addr, dualStack(addr, c.Listen.QUIC), s.inherited.packet(addr), s.certificate.Get)
 		if err != nil {
 			return fmt.Errorf("listen.quic: cannot listen on %s: %w%s", addr, err, remedy(err))
 		}

@@ -89,15 +89,14 @@ type account struct{ Verdicts, Journaled, Queued, Lost int }
 
 func (p *process) account() (a account) {
 	p.t.Helper()
-	for line := range bytes.Lines(p.stderr.Bytes()) {
-		if bytes.Contains(line, []byte("hits accounted for")) {
-			if err := json.Unmarshal(line, &a); err != nil {
-				p.t.Fatal(err)
-			}
-			return a
-		}
+	at := bytes.LastIndex(p.stderr.Bytes(), []byte(`"hits accounted for"`))
+	if at < 0 {
+		p.t.Fatalf("the account of hits was not logged:\n%s", p.stderr)
 	}
-	p.t.Fatalf("the account of hits was not logged:\n%s", p.stderr)
+	line := p.stderr.Bytes()[bytes.LastIndexByte(p.stderr.Bytes()[:at], '\n')+1:]
+	if err := json.NewDecoder(bytes.NewReader(line)).Decode(&a); err != nil {
+		p.t.Fatal(err)
+	}
 	return a
 }
 
