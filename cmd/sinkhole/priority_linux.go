@@ -34,7 +34,7 @@ func lowerPriority() error {
 	if err != nil {
 		return err
 	}
-	return unix.Setpriority(unix.PRIO_PROCESS, 0, min(now+backgroundBelow, lowest))
+	return share(0, min(now+backgroundBelow, lowest), 0)
 }
 
 // niceOf is the nice value of a thread; 0: the calling one.
@@ -48,8 +48,9 @@ func niceOf(thread int) (int, error) {
 // need not wait for one that asks for more.
 const shortSlice = 100_000
 
-// prefer gives the readers of queries, and after them the journal's writer, short time
-// slices and preference over all other threads. One that is started later has the
+// prefer gives the readers of queries, and after them the journal's writer, preference over
+// all other threads, and short time slices to all: a reader that the runtime has stopped goes
+// on only when some thread hands it a processor, which must not wait for a third to be done. One that is started later has the
 // priority of the one that starts it, which is never a preferred one: those are
 // locked to their goroutines, and the runtime starts no thread from a locked one.
 func prefer(readers []int, writer int) error {
@@ -65,23 +66,24 @@ func prefer(readers []int, writer int) error {
 		top = raised
 	}
 	for _, thread := range readers {
-		if err := favour(thread, top); err != nil {
+		if err := share(thread, top, shortSlice); err != nil {
 			return err
 		}
 	}
-	if err := favour(writer, min(top+writerBelow, lowest)); err != nil {
+	if err := share(writer, min(top+writerBelow, lowest), shortSlice); err != nil {
 		return err
 	}
 	return lowerOthers(append(readers, writer), usual, top+besideBelow)
 }
 
-// favour gives a thread short time slices and a nice value.
-func favour(thread, nice int) error {
+// share gives a thread a nice value, and how long it runs at once, in nanoseconds; 0: as
+// long as the kernel gives who asks for nothing.
+func share(thread, nice int, slice uint64) error {
 	attr, err := unix.SchedGetAttr(thread, 0)
 	if err != nil {
 		return err
 	}
-	attr.Runtime, attr.Nice = shortSlice, int32(nice)
+	attr.Runtime, attr.Nice = slice, int32(nice)
 	return unix.SchedSetAttr(thread, attr, 0)
 }
 
@@ -105,8 +107,8 @@ func lowerOthers(favoured []int, usual, nice int) error {
 			if now, err := niceOf(thread); err == nil && now > usual {
 				to += backgroundBelow
 			}
-			err = unix.Setpriority(unix.PRIO_PROCESS, thread, min(to, lowest))
-			if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EACCES) { // it has ended; it is lower already
+			err = share(thread, min(to, lowest), shortSlice)
+			if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EPERM) { // it has ended; it is lower already
 				return err
 			}
 		}
