@@ -30,6 +30,10 @@ type Filter struct {
 	// names; a record names those of 16 indicators.
 	Family string
 	List   string
+	// Dataset is DatasetHit or DatasetLanding; "": both.
+	Dataset string
+	// Noise includes connections to the landing that nothing tells of but themselves.
+	Noise bool
 	// Limit keeps the newest so many of the matching records; they are still
 	// handed out oldest first.
 	Limit int
@@ -63,6 +67,9 @@ func (f *Filter) match(r *Record) bool {
 	}
 	if r.Event.Dataset == DatasetJournal {
 		return f.Journal
+	}
+	if f.Dataset != "" && r.Event.Dataset != f.Dataset || r.Sinkhole.Noise && !f.Noise {
+		return false
 	}
 	return (!f.Client.IsValid() || within(f.Client, r.Client.IP)) &&
 		(!f.Peer.IsValid() || within(f.Peer, r.Sinkhole.Peer.IP) || within(f.Peer, r.Sinkhole.Identity.Forwarder)) &&
