@@ -20,7 +20,8 @@ const (
 	maxALPN                = 16       // names that are kept
 	recordHeader           = 5
 	messageHeader          = 4
-	maxRecord              = 16<<10 + 2048
+	maxRecord              = 16 << 10
+	maxRecords             = 1024 // that a ClientHello may be cut into
 	serverNameTypeHostName = 0
 )
 
@@ -41,12 +42,17 @@ type clientHello struct {
 }
 
 // parseClientHello reads the first flight of a TLS connection: a ClientHello in one record
-// or several. errPartial says that more octets may make one.
-func parseClientHello(data []byte) (*clientHello, error) {
-	body, err := helloBody(data)
+// or several. errPartial says that more octets may make one, need of them.
+func parseClientHello(data []byte) (h *clientHello, need int, err error) {
+	body, need, err := helloBody(data)
 	if err != nil {
-		return nil, err
+		return nil, need, err
 	}
+	h, err = parseHello(body)
+	return h, 0, err
+}
+
+func parseHello(body []byte) (*clientHello, error) {
 	s := cryptobyte.String(body)
 	h := new(clientHello)
 	var session, ciphers, compression cryptobyte.String
@@ -77,40 +83,45 @@ func parseClientHello(data []byte) (*clientHello, error) {
 	return h, nil
 }
 
-// helloBody puts the records together and gives what the message holds.
-func helloBody(data []byte) ([]byte, error) {
+// helloBody puts the records together and gives what the message holds. need is how many
+// octets there have to be before it is worth while to try again.
+func helloBody(data []byte) (body []byte, need int, err error) {
 	var message []byte
-	for {
+	at := 0
+	for range maxRecords {
+		rest := data[at:]
 		// What is there must fit, however little it is.
-		if len(data) > 0 && data[0] != recordHandshake || len(data) > 1 && data[1] != 3 {
-			return nil, errNoHello
+		if len(rest) > 0 && rest[0] != recordHandshake || len(rest) > 1 && rest[1] != 3 {
+			return nil, 0, errNoHello
 		}
-		if len(data) < recordHeader {
-			return nil, errPartial
+		if len(rest) < recordHeader {
+			return nil, at + recordHeader, errPartial
 		}
-		n := int(data[3])<<8 | int(data[4])
+		n := int(rest[3])<<8 | int(rest[4])
 		if n == 0 || n > maxRecord {
-			return nil, errNoHello
+			return nil, 0, errNoHello
 		}
-		content := data[recordHeader:min(recordHeader+n, len(data))]
+		content := rest[recordHeader:min(recordHeader+n, len(rest))]
 		message = append(message, content...)
 		if len(message) > 0 && message[0] != messageClientHello {
-			return nil, errNoHello
+			return nil, 0, errNoHello
 		}
 		if len(message) >= messageHeader {
 			size := int(message[1])<<16 | int(message[2])<<8 | int(message[3])
 			if size > maxClientHello {
-				return nil, errNoHello
+				return nil, 0, errNoHello
 			}
 			if len(message) >= messageHeader+size {
-				return message[messageHeader : messageHeader+size], nil
+				return message[messageHeader : messageHeader+size], 0, nil
 			}
+			need = at + recordHeader + len(content) + messageHeader + size - len(message)
 		}
+		at += recordHeader + n
 		if len(content) < n {
-			return nil, errPartial
+			return nil, max(len(data)+1, min(need, at)), errPartial
 		}
-		data = data[recordHeader+n:]
 	}
+	return nil, 0, errNoHello
 }
 
 // read takes what is known of an extension. A faulty one stays a number in the list.

@@ -112,11 +112,11 @@ func TestClientHelloIsReadHoweverItIsCut(t *testing.T) {
 	for _, record := range []int{1, 2, 7, 100, 16 << 10} {
 		data := chrome().pack(t, record)
 		for n := range data {
-			if _, err := parseClientHello(data[:n]); !errors.Is(err, errPartial) {
-				t.Fatalf("records of %d, the first %d octets of %d: found %v, expected %v", record, n, len(data), err, errPartial)
+			if _, need, err := parseClientHello(data[:n]); !errors.Is(err, errPartial) || need <= n || need > len(data) {
+				t.Fatalf("records of %d, the first %d octets of %d: found %v, needs %d, expected %v", record, n, len(data), err, need, errPartial)
 			}
 		}
-		h, err := parseClientHello(data)
+		h, _, err := parseClientHello(data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestWhatIsNoClientHello(t *testing.T) {
 		"another major number": {22, 9, 9},
 		"a length that lies":   append(append([]byte{}, whole[:9]...), bytes.Repeat([]byte{0xff}, len(whole)-9)...),
 	} {
-		if h, err := parseClientHello(data); !errors.Is(err, errNoHello) {
+		if h, _, err := parseClientHello(data); !errors.Is(err, errNoHello) {
 			t.Errorf("%s: found %v, %v", name, h, err)
 		}
 	}
@@ -171,7 +171,7 @@ func checkAsGo(t *testing.T, data []byte) {
 	if info == nil {
 		return
 	}
-	h, err := parseClientHello(data)
+	h, _, err := parseClientHello(data)
 	if err != nil {
 		t.Fatalf("Go reads it, we do not: %v\n%x", err, data)
 	}
@@ -191,7 +191,7 @@ func FuzzClientHello(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Add([]byte{22, 3, 1, 0, 4, 1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h, err := parseClientHello(data)
+		h, _, err := parseClientHello(data)
 		if err != nil {
 			if h != nil || !errors.Is(err, errPartial) && !errors.Is(err, errNoHello) {
 				t.Fatal(h, err)
@@ -243,7 +243,7 @@ func TestRealClientsAreReadAsGoReadsThem(t *testing.T) {
 					t.Fatal(err)
 				}
 				data = append(data, buf[:n]...)
-				if h, err = parseClientHello(data); h == nil && !errors.Is(err, errPartial) {
+				if h, _, err = parseClientHello(data); h == nil && !errors.Is(err, errPartial) {
 					t.Fatal(err)
 				}
 			}
