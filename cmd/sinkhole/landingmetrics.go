@@ -8,11 +8,11 @@ import (
 
 // landingDescriptions are the metrics of connections to the sinkhole address.
 type landingDescriptions struct {
-	accepted, refused, failed, open       *prometheus.Desc
-	connections, unrecorded               *prometheus.Desc
-	waiting, indexed, forgotten, errors   *prometheus.Desc
-	records, journaled, queued, lost      *prometheus.Desc
-	expires, certificateReloads, unusable *prometheus.Desc
+	accepted, refused, failed, faults, open *prometheus.Desc
+	connections, unrecorded                 *prometheus.Desc
+	waiting, indexed, forgotten, errors     *prometheus.Desc
+	records, journaled, queued, lost        *prometheus.Desc
+	expires, certificateReloads, unusable   *prometheus.Desc
 }
 
 func newLandingDescriptions(d func(name, help string, labels ...string) *prometheus.Desc) landingDescriptions {
@@ -20,6 +20,7 @@ func newLandingDescriptions(d func(name, help string, labels ...string) *prometh
 		accepted:    d("landing_accepted_total", "Connections to the landing."),
 		refused:     d("landing_refused_total", "Of them, closed at once since too many were open, of one client or in all.", "bound"),
 		failed:      d("landing_accept_errors_total", "Connections that could not be accepted, such as for want of descriptors."),
+		faults:      d("landing_faults_total", "Connections that a fault in the program ended."),
 		open:        d("landing_open", "Connections that are open now."),
 		connections: d("landing_connections_total", "Connections in records, by what they were told by: the hit's name or address, a listed Host or SNI, or nothing (noise).", "by"),
 		unrecorded:  d("landing_unrecorded_total", "Connections without a record, since too many different ones came at once."),
@@ -47,6 +48,7 @@ func (d *landingDescriptions) collect(m sender, p *landingPart, j hits.Stats) {
 	m.counter(d.refused, s.RefusedOfClient, "client")
 	m.counter(d.refused, s.RefusedInAll, "all")
 	m.counter(d.failed, s.AcceptErrors)
+	m.counter(d.faults, s.Faults)
 	m.gauge(d.open, float64(s.Open))
 	m.counter(d.connections, s.Name, "name")
 	m.counter(d.connections, s.Address, "address")

@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"sinkhole/hits"
 )
 
 const (
@@ -122,8 +124,23 @@ func (l *Landing) admit(conn *net.TCPConn) {
 			l.gate.leave(counted)
 			l.count.open.Add(^uint64(0))
 		}()
-		l.ledger.add(l.visit(conn))
+		if c := l.guarded(conn); c != nil {
+			l.ledger.add(c)
+		}
 	})
+}
+
+// guarded is visit; nil after a fault in the program, which must not end the answers to
+// queries.
+func (l *Landing) guarded(conn *net.TCPConn) (c *hits.Connection) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			c = nil
+			l.count.faults.Add(1)
+			l.o.Logger.Error("a fault in the program ended a connection to the landing: report it", zap.Any("fault", fault), zap.Stack("stack"))
+		}
+	}()
+	return l.visit(conn)
 }
 
 // hold notes a connection for Close, unless it has been called.

@@ -62,6 +62,7 @@ type Stats struct {
 	Accepted, Open                uint64
 	RefusedOfClient, RefusedInAll uint64 // closed at once
 	AcceptErrors                  uint64
+	Faults                        uint64 // connections that a fault in the program ended
 	Name, Address, Listed, Noise  uint64 // connections in records, by what they were joined by
 	Unrecorded                    uint64 // beyond the bounds of one client or in all
 	Waiting                       uint64 // records
@@ -72,7 +73,7 @@ type Stats struct {
 type counters struct {
 	accepted, open, refusedOfClient, refusedInAll, acceptErrors atomic.Uint64
 	name, address, listed, noise, unrecorded                    atomic.Uint64
-	waiting, indexed, forgotten, indexErrors                    atomic.Uint64
+	faults, waiting, indexed, forgotten, indexErrors            atomic.Uint64
 }
 
 // New returns a Landing without a listener.
@@ -151,7 +152,7 @@ func (l *Landing) Stats() Stats {
 	c := &l.count
 	return Stats{
 		Accepted: c.accepted.Load(), Open: c.open.Load(), RefusedOfClient: c.refusedOfClient.Load(), RefusedInAll: c.refusedInAll.Load(),
-		AcceptErrors: c.acceptErrors.Load(), Name: c.name.Load(), Address: c.address.Load(), Listed: c.listed.Load(), Noise: c.noise.Load(),
+		AcceptErrors: c.acceptErrors.Load(), Faults: c.faults.Load(), Name: c.name.Load(), Address: c.address.Load(), Listed: c.listed.Load(), Noise: c.noise.Load(),
 		Unrecorded: c.unrecorded.Load(), Waiting: c.waiting.Load(), Indexed: c.indexed.Load(), Forgotten: c.forgotten.Load(), IndexErrors: c.indexErrors.Load(),
 	}
 }

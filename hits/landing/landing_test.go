@@ -406,6 +406,17 @@ func TestIndexIsBounded(t *testing.T) {
 	check(t, "forgotten of what was too old", x.count.forgotten.Load(), before)
 }
 
+func TestFaultEndsItsConnectionOnly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(l *Landing) { l.o.Notice = nil }) // as no program has it
+	if got := r.send("GET / HTTP/1.0\r\n\r\n"); got != "" {
+		t.Errorf("answered %q", got)
+	}
+	r.send("beacon")
+	check(t, "faults", r.Stats().Faults, 1)
+	check(t, "bytes", r.one().Sinkhole.Bytes, len("beacon"))
+}
+
 // A stop records what is open, in little time.
 func TestCloseRecordsOpenConnections(t *testing.T) {
 	t.Parallel()

@@ -66,7 +66,8 @@ func redirected(t *testing.T) {
 		if _, err := r.Listen(netip.MustParseAddrPort(listener)); err != nil {
 			t.Fatal(err)
 		}
-		r.serving.Go(func() { r.accept(r.listeners[len(r.listeners)-1]) })
+		last := r.listeners[len(r.listeners)-1]
+		r.serving.Go(func() { r.accept(last) })
 		for _, port := range []uint16{25, 4444} {
 			to := netip.AddrPortFrom(netip.MustParseAddrPort(listener).Addr(), port)
 			c, err := net.Dial("tcp", to.String())
