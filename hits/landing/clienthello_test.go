@@ -151,11 +151,11 @@ func goHello(t testing.TB, data []byte) (info *tls.ClientHelloInfo) {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	defer ours.Close()
+	_ = ours.SetDeadline(time.Now().Add(5 * time.Second))
 	go func() {
-		_ = ours.SetDeadline(time.Now().Add(5 * time.Second))
 		_, _ = ours.Write(data)
-		_, _ = io.Copy(io.Discard, ours)
 	}()
+	go func() { _, _ = io.Copy(io.Discard, ours) }() // an alert, while we may still write
 	_ = theirs.SetDeadline(time.Now().Add(5 * time.Second))
 	_ = tls.Server(theirs, &tls.Config{GetConfigForClient: func(i *tls.ClientHelloInfo) (*tls.Config, error) {
 		info = i
