@@ -249,6 +249,18 @@ func badFiles() map[string][]string {
 		"number": {
 			`3:18: hits.journal.merge_above: found "many", expected a whole number`,
 		},
+		"landing": {
+			`6:10: landing.http[0]: found 127.0.0.1:8080, which console.listen has too, expected each listener on an address and port of its own`,
+			`7:9: landing.tls[0]: found 127.0.0.1:8053, which landing.http[1] has too, expected each listener on an address and port of its own`,
+			`8:9: landing.tcp[0]: found 127.0.0.1:5300, which listen.dns[0] has too, expected each listener on an address and port of its own`,
+			`9:8: landing.key: found a key without landing.certificate, expected the PEM file of its certificate too`,
+		},
+		"landing_certificate": {
+			`2:16: landing.certificate: found a certificate without landing.key, expected the PEM file of its private key too`,
+		},
+		"landing_idle": {
+			`2:16: landing.certificate: found a certificate, and no listener for it in landing.tls or landing.tcp, expected one`,
+		},
 		"pages_dns": {
 			`2:11: metrics.listen: found 127.0.0.1:5300, which listen.dns has too; choose another port`,
 		},
@@ -404,12 +416,9 @@ func badFiles() map[string][]string {
 			`19:8: hits.geo: locating client addresses is not built yet in this version; leave it at []`,
 			`20:12: hits.webhook: the webhook is not built yet in this version; leave it at ""`,
 			`21:11: hits.stream: sending hits to a stream is not built yet in this version; leave it at ""`,
-			`23:9: landing.http: the landing is not built yet in this version; leave it at []`,
-			`24:8: landing.tls: the landing is not built yet in this version; leave it at []`,
-			`25:8: landing.tcp: the landing is not built yet in this version; leave it at []`,
-			`27:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
-			`28:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
-			`29:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
+			`23:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
+			`24:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
+			`25:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
 		},
 		"inventory": {
 			`2:14: hits.inventory: found an address of a server, a database server is not built yet in this version, expected a file such as data/inventory.db, or "" for none`,

@@ -185,9 +185,13 @@ type Journal struct {
 
 // Landing is what listens at the sinkhole address.
 type Landing struct {
-	HTTP []netip.AddrPort `yaml:"http" doc:"HTTP listeners of the landing at the sinkhole address"`
-	TLS  []netip.AddrPort `yaml:"tls" doc:"TLS listeners of the landing: SNI and JA4 are recorded"`
-	TCP  []netip.AddrPort `yaml:"tcp" doc:"listeners for any other port: the connection and a hash of its first bytes are recorded"`
+	HTTP        []netip.AddrPort `yaml:"http" doc:"HTTP listeners of the landing at the sinkhole address: a notice is answered, and the request recorded"`
+	TLS         []netip.AddrPort `yaml:"tls" doc:"TLS listeners of the landing: SNI, ALPN and JA4 are recorded; no handshake is completed without a certificate"`
+	TCP         []netip.AddrPort `yaml:"tcp" doc:"listeners for any other port: the connection and a hash of its first bytes are recorded; HTTP and TLS are known there too"`
+	Notice      string           `yaml:"notice" doc:"file of the page that is answered, up to 64 KiB: HTML where its name ends so, else plain text; empty: a short one of this program"`
+	Certificate string           `yaml:"certificate" doc:"PEM file of a certificate for TLS clients of the landing, who then get the notice; reloaded when it changes; empty: closed after their ClientHello"`
+	Key         string           `yaml:"key" doc:"PEM file of its private key"`
+	KeepPayload bool             `yaml:"keep_payload" doc:"the first 4 KiB that a client sends are kept in its record: they may hold what was stolen"`
 }
 
 // Console is the operator's HTTP server.

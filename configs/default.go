@@ -72,6 +72,7 @@ func Default() *Config {
 			Inventory: "data/inventory.db",
 			Identity:  IdentityFull,
 		},
+		Landing: Landing{HTTP: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8053")}},
 		Console: Console{Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
 		Log:     Log{Level: LogInfo, Format: LogConsole},
 	}

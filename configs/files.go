@@ -191,6 +191,13 @@ func (c *Config) CheckFiles() error {
 			check(fmt.Sprintf("groups[%d].clients[%d]", i, n), err)
 		}
 	}
+	if c.Landing.Notice != "" {
+		file, err := openRegular(c.Landing.Notice)
+		if err == nil {
+			err = file.Close()
+		}
+		check("landing.notice", err)
+	}
 	check("list_store", checkDirectory(c.ListStore))
 	check("cache.file", checkOwnFile(c.Cache.File))
 	check("hits.journal.path", checkDirectory(c.Hits.Journal.Path))

@@ -17,6 +17,8 @@ func (c *Config) resolvePaths(dir string) {
 	c.Hits.IdentityKeyFile = under(dir, c.Hits.IdentityKeyFile)
 	c.Hits.Journal.SigningKeyFile = under(dir, c.Hits.Journal.SigningKeyFile)
 	c.Listen.Certificate, c.Listen.Key = under(dir, c.Listen.Certificate), under(dir, c.Listen.Key)
+	c.Landing.Notice = under(dir, c.Landing.Notice)
+	c.Landing.Certificate, c.Landing.Key = under(dir, c.Landing.Certificate), under(dir, c.Landing.Key)
 	for _, lists := range [][]List{c.Lists, c.Allow} {
 		for i := range lists {
 			l := &lists[i]

@@ -30,9 +30,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "hits.webhook", part: "the webhook is"},
 		{key: "hits.stream", part: "sending hits to a stream is"},
 
-		{key: "landing.http", part: "the landing is"},
-		{key: "landing.tls", part: "the landing is"},
-		{key: "landing.tcp", part: "the landing is"},
 		{key: "console.tokens_file", part: "access to the console by token is"},
 		{key: "console.certificate", part: "encryption of the console is"},
 		{key: "console.key", part: "encryption of the console is"},

@@ -41,6 +41,7 @@ func (d *decoder) validate(c *Config) {
 	v.inventory()
 	v.receivers()
 	v.pages()
+	v.landing()
 }
 
 type validator struct {

@@ -49,7 +49,9 @@ func TestEveryFieldOfARecordIsWritten(t *testing.T) {
 			return
 		}
 		for f := range typ.Fields() {
-			if key := f.Tag.Get("json"); key != "-" {
+			if key := f.Tag.Get("json"); f.Anonymous {
+				walk(f.Type, path)
+			} else if key != "-" {
 				walk(f.Type, strings.TrimPrefix(path+"."+key, "."))
 			}
 		}
@@ -128,8 +130,12 @@ func writtenFields(t *testing.T) map[string]bool {
 		m.flush(testTime, true, 1, func(g *group) { lines = e.appendGroup(lines, g, testTime) })
 	}
 	lines = e.appendOwn(lines, ownRecord{
-		action: actionStart, kind: "start", outcome: outcome(false), previousStop: stopUnclean, tornBytes: 1, lost: 1, accounting: new(Accounting),
+		action: actionStart, kind: "start", outcome: outcome(false), previousStop: stopUnclean, tornBytes: 1, lost: losses{1, 1}, accounting: new(Accounting),
 	}, testTime)
+
+	lines = e.appendConnection(lines, testConnection(func(c *Connection) {
+		c.Noise, c.Forwarder, c.Expected, c.Count, c.Payload = true, true, true, 2, []byte("x")
+	}), testTime)
 
 	fields := map[string]bool{}
 	var walk func(value any, path string)

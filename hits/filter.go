@@ -30,6 +30,10 @@ type Filter struct {
 	// names; a record names those of 16 indicators.
 	Family string
 	List   string
+	// Dataset is DatasetHit or DatasetLanding; "": both.
+	Dataset string
+	// Noise includes connections to the landing that nothing tells of but themselves.
+	Noise bool
 	// Limit keeps the newest so many of the matching records; they are still
 	// handed out oldest first.
 	Limit int
@@ -64,13 +68,21 @@ func (f *Filter) match(r *Record) bool {
 	if r.Event.Dataset == DatasetJournal {
 		return f.Journal
 	}
+	return f.matchKind(r) && f.matchClient(r) &&
+		(f.Family == "" || r.HasFamily(f.Family)) &&
+		(f.List == "" || r.HasList(f.List))
+}
+
+func (f *Filter) matchKind(r *Record) bool {
+	return (f.Dataset == "" || r.Event.Dataset == f.Dataset) && (f.Noise || !r.Sinkhole.Noise)
+}
+
+func (f *Filter) matchClient(r *Record) bool {
 	return (!f.Client.IsValid() || within(f.Client, r.Client.IP)) &&
 		(!f.Peer.IsValid() || within(f.Peer, r.Sinkhole.Peer.IP) || within(f.Peer, r.Sinkhole.Identity.Forwarder)) &&
 		(f.MAC == "" || r.Client.MAC == f.MAC) &&
 		(!f.Unexpected || !r.Sinkhole.Expected) &&
-		(f.Port == 0 || r.HasPort(f.Port)) &&
-		(f.Family == "" || r.HasFamily(f.Family)) &&
-		(f.List == "" || r.HasList(f.List))
+		(f.Port == 0 || r.HasPort(f.Port))
 }
 
 // within compares without the 4in6 form, in which either may be written.

@@ -103,6 +103,8 @@ type Journal struct {
 	mu     sync.Mutex // guards additions to queues
 	queues atomic.Pointer[[]*Queue]
 
+	landings connectionQueue
+
 	stopOnce sync.Once
 	stop     chan struct{} // closed by Close
 	done     chan struct{} // closed when the writer has ended
@@ -134,6 +136,7 @@ func Open(opts Options) (*Journal, error) {
 		opts: opts, log: opts.Logger, lock: lock,
 		bell: newBell(), stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	j.landings.count = &j.count
 	j.queues.Store(new([]*Queue))
 	w, err := j.newWriter()
 	if err != nil {

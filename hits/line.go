@@ -49,7 +49,7 @@ type line struct {
 // ownRecord is a record of the journal about itself.
 type ownRecord struct {
 	action, outcome, kind string
-	lost                  uint64
+	lost                  losses
 	previousStop          string
 	tornBytes             int64
 	accounting            *Accounting

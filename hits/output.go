@@ -47,7 +47,11 @@ type output struct {
 type tally struct {
 	hits, lines, mergedLines, mergedHits uint64
 	lost                                 uint64 // told by lost records
+	connections, lostConnections         uint64 // likewise of the landing
 }
+
+// losses are what a lost record tells of.
+type losses struct{ hits, connections uint64 }
 
 // note accounts for a line that was appended to buf.
 func (o *output) note(count uint64, merged bool) {
@@ -75,9 +79,9 @@ func (o *output) ready(now time.Time) bool {
 	return len(o.buf) >= flushSize || since >= pace
 }
 
-// flush writes the buffer, and counts its hits as journaled or lost. It returns
-// how many lost hits were told by it.
-func (o *output) flush(now time.Time) (told uint64, err error) {
+// flush writes the buffer, and counts what it holds as journaled or lost. It returns
+// what was told by it of earlier losses.
+func (o *output) flush(now time.Time) (told losses, err error) {
 	o.flushed = now
 	held := o.held
 	err = o.write(now)
@@ -85,15 +89,17 @@ func (o *output) flush(now time.Time) (told uint64, err error) {
 	c := o.count
 	if err != nil {
 		c.lostWrite.Add(held.hits)
+		c.landingsLost.Add(held.connections)
 		c.writeErrors.Add(1)
 		o.broken = true
 		if o.complain.now(now) {
 			o.log.Error("writing the hit journal failed: hits are being lost until it works again",
 				zap.String("directory", o.opts.Dir), zap.Error(err))
 		}
-		return 0, err
+		return losses{}, err
 	}
 	c.journaled.Add(held.hits)
+	c.landed.Add(held.connections)
 	c.lines.Add(held.lines)
 	c.mergedLines.Add(held.mergedLines)
 	c.mergedHits.Add(held.mergedHits)
@@ -102,7 +108,7 @@ func (o *output) flush(now time.Time) (told uint64, err error) {
 		o.broken = false
 		o.log.Info("the hit journal is being written again", zap.String("directory", o.opts.Dir))
 	}
-	return held.lost, nil
+	return losses{held.lost, held.lostConnections}, nil
 }
 
 func (o *output) write(now time.Time) error {

@@ -26,6 +26,7 @@ type Record struct {
 	DNS      RecordDNS      `json:"dns"`
 	Threat   RecordThreat   `json:"threat"`
 	Sinkhole RecordSinkhole `json:"sinkhole"`
+	RecordConnection
 
 	Raw  []byte `json:"-"` // the line as it stands in the journal, without its line end
 	File string `json:"-"` // the segment's path
@@ -139,6 +140,8 @@ type RecordSinkhole struct {
 	Group        string            `json:"group"` // of the client; "": in none
 	Count        uint64            `json:"count"`
 
+	RecordLanding
+
 	Merged             string   `json:"merged"` // "", MergedIndicator or MergedClient
 	LastUnixNS         string   `json:"last_unix_ns"`
 	Ports              []uint16 `json:"ports"`
@@ -147,10 +150,11 @@ type RecordSinkhole struct {
 	IndicatorsAtLeast  bool     `json:"indicators_at_least"`
 
 	// Of the journal's own records.
-	Lost         uint64      `json:"lost"`
-	PreviousStop string      `json:"previous_stop"`
-	TornBytes    int64       `json:"torn_bytes"`
-	Journal      *Accounting `json:"journal"`
+	Lost            uint64      `json:"lost"`
+	LostConnections uint64      `json:"lost_connections"`
+	PreviousStop    string      `json:"previous_stop"`
+	TornBytes       int64       `json:"torn_bytes"`
+	Journal         *Accounting `json:"journal"`
 }
 
 // RecordList says where a matched indicator stands.
@@ -213,6 +217,11 @@ type Accounting struct {
 	LostClosed    uint64 `json:"lost_closed"`
 	LostClients   uint64 `json:"lost_clients"`
 	LostWrite     uint64 `json:"lost_write"`
+
+	Connections          uint64 `json:"connections"`
+	ConnectionsJournaled uint64 `json:"connections_journaled"`
+	ConnectionsQueued    uint64 `json:"connections_queued"`
+	ConnectionsLost      uint64 `json:"connections_lost"`
 }
 
 // What a merged line stands for (sinkhole.merged).

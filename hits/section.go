@@ -243,6 +243,27 @@ func (l *line) addMatch() {
 // one stands under threat; all stand here only if there are several.
 func (l *line) addIndicators() {
 	l.gather()
+	l.addFamilies()
+	if l.byClient() {
+		return
+	}
+	more := int(l.h.MoreRules)
+	if l.g != nil {
+		more = l.g.moreRules
+	}
+	if more > 0 {
+		l.int("more_rules", int64(more))
+	}
+	if len(l.indicators) > 0 {
+		if c := l.indicators[0].Confidence; c >= 0 {
+			l.int("confidence", int64(c))
+		}
+		l.someTime("expires", l.indicators[0].Expires)
+	}
+}
+
+// addFamilies adds what was gathered, and all indicators if there are several.
+func (l *line) addFamilies() {
 	if len(l.families) > 0 {
 		l.words("families", l.families...)
 	}
@@ -259,22 +280,6 @@ func (l *line) addIndicators() {
 			l.addIndicator(&l.indicators[i])
 		}
 		l.end(']')
-	}
-	if l.byClient() {
-		return
-	}
-	more := int(l.h.MoreRules)
-	if l.g != nil {
-		more = l.g.moreRules
-	}
-	if more > 0 {
-		l.int("more_rules", int64(more))
-	}
-	if len(l.indicators) > 0 {
-		if c := l.indicators[0].Confidence; c >= 0 {
-			l.int("confidence", int64(c))
-		}
-		l.someTime("expires", l.indicators[0].Expires)
 	}
 }
 
@@ -365,8 +370,11 @@ func (e *encoder) addOwnEvent(l *line, r *ownRecord, now time.Time) {
 
 func (l *line) addOwn(r *ownRecord) {
 	l.object("sinkhole")
-	if r.lost > 0 {
-		l.uint("lost", r.lost)
+	if r.lost.hits > 0 {
+		l.uint("lost", r.lost.hits)
+	}
+	if r.lost.connections > 0 {
+		l.uint("lost_connections", r.lost.connections)
 	}
 	l.some("previous_stop", r.previousStop)
 	if r.tornBytes > 0 {
@@ -382,6 +390,10 @@ func (l *line) addOwn(r *ownRecord) {
 		l.uint("lost_closed", a.LostClosed)
 		l.uint("lost_clients", a.LostClients)
 		l.uint("lost_write", a.LostWrite)
+		l.uint("connections", a.Connections)
+		l.uint("connections_journaled", a.ConnectionsJournaled)
+		l.uint("connections_queued", a.ConnectionsQueued)
+		l.uint("connections_lost", a.ConnectionsLost)
 		l.end('}')
 	}
 	l.end('}')

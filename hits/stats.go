@@ -5,6 +5,7 @@ import "sync/atomic"
 // Stats is the account of a journal since Open. Always true:
 //
 //	Verdicts = Journaled + Queued + Lost
+//	Connections = ConnectionsJournaled + ConnectionsQueued + ConnectionsLost
 type Stats struct {
 	Verdicts  uint64 // hits recorded
 	Journaled uint64 // hits in lines that were written: the sum of their counts
@@ -19,6 +20,11 @@ type Stats struct {
 	Lines       uint64 // hit lines written
 	MergedLines uint64 // of them, lines that stand for several hits
 	MergedHits  uint64 // hits in merged lines
+
+	Connections          uint64 // to the landing, recorded
+	ConnectionsJournaled uint64 // in lines that were written
+	ConnectionsQueued    uint64 // in their queue and the unwritten buffer
+	ConnectionsLost      uint64 // the queue was full or closed, or a write failed
 
 	Segments int   // on disk, the one being written included
 	Bytes    int64 // size of the segments on disk, in octets
@@ -62,6 +68,9 @@ func (j *Journal) Stats() Stats {
 	s.Lost = s.LostQueueFull + s.LostClosed + s.LostClients + s.LostWrite
 	s.Verdicts = taken + s.LostQueueFull + s.LostClosed
 	s.Queued = s.Verdicts - s.Journaled - s.Lost
+	s.ConnectionsJournaled, s.ConnectionsLost = c.landed.Load(), c.landingsLost.Load()
+	s.Connections = j.landings.recorded.Load() // last: never less than what became of them
+	s.ConnectionsQueued = s.Connections - s.ConnectionsJournaled - s.ConnectionsLost
 	return s
 }
 
@@ -76,4 +85,5 @@ type counters struct {
 	removedSegments, removedBytes           atomic.Uint64
 	syncErrors, writeErrors, compressErrors atomic.Uint64
 	chainErrors                             atomic.Uint64
+	landed, landingsLost                    atomic.Uint64
 }

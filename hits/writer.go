@@ -47,7 +47,7 @@ type writer struct {
 	enc     *encoder
 	merge   *merger
 	out     *output
-	told    uint64    // lost hits that a written record tells of
+	told    losses    // that a written record tells of
 	hitAt   time.Time // when a hit came last
 	tidied  time.Time
 	ticked  time.Time
@@ -125,8 +125,8 @@ func (w *writer) run() {
 
 // cycle does what is due, and reports whether there is more at once.
 func (w *writer) cycle(now time.Time) (busy bool) {
-	drained := w.drain(now, drainBatch)
-	if drained > 0 {
+	drained, landed := w.drain(now, drainBatch), w.land(now)
+	if drained+landed > 0 {
 		w.hitAt = now
 	}
 	emitted := w.merge.flush(now, false, flushBatch, func(g *group) { w.emitGroup(g, now) })
@@ -136,7 +136,7 @@ func (w *writer) cycle(now time.Time) (busy bool) {
 		w.ticked = now
 		w.onTick(now)
 	}
-	return drained >= drainBatch || emitted >= flushBatch
+	return drained >= drainBatch || emitted >= flushBatch || landed >= landBatch
 }
 
 // onTick does what needs no haste.
@@ -190,7 +190,7 @@ func (w *writer) waiting() bool {
 			return true
 		}
 	}
-	return false
+	return w.j.landings.waiting()
 }
 
 // drain takes up to limit hits, some from each queue in turn.
@@ -282,28 +282,31 @@ func (w *writer) write(now time.Time) {
 
 func (w *writer) flush(now time.Time) error {
 	told, err := w.out.flush(now)
-	w.told += told
+	w.told.hits += told.hits
+	w.told.connections += told.connections
 	return err
 }
 
-// reportLost appends a record of the hits lost since the last such record was
-// written.
+// reportLost appends a record of the hits and connections lost since the last such
+// record was written.
 func (w *writer) reportLost(now time.Time) {
 	s := w.j.Stats()
-	lost := s.Lost - w.told - w.out.held.lost
-	if lost == 0 {
+	lost := losses{s.Lost - w.told.hits - w.out.held.lost, s.ConnectionsLost - w.told.connections - w.out.held.lostConnections}
+	if lost == (losses{}) {
 		return
 	}
 	w.out.buf = w.enc.appendOwn(w.out.buf, ownRecord{
 		action: actionLost, kind: "error", outcome: outcome(false), lost: lost, accounting: s.accounting(),
 	}, now)
-	w.out.held.lost += lost
+	w.out.held.lost += lost.hits
+	w.out.held.lostConnections += lost.connections
 }
 
 func (s *Stats) accounting() *Accounting {
 	return &Accounting{
 		Verdicts: s.Verdicts, Journaled: s.Journaled, Queued: s.Queued, Lost: s.Lost,
 		LostQueueFull: s.LostQueueFull, LostClosed: s.LostClosed, LostClients: s.LostClients, LostWrite: s.LostWrite,
+		Connections: s.Connections, ConnectionsJournaled: s.ConnectionsJournaled, ConnectionsQueued: s.ConnectionsQueued, ConnectionsLost: s.ConnectionsLost,
 	}
 }
 
@@ -318,7 +321,7 @@ func (w *writer) finish() {
 	w.reportLost(now)
 	s := w.j.Stats()
 	w.out.buf = w.enc.appendOwn(w.out.buf, ownRecord{
-		action: actionStop, kind: "end", outcome: outcome(s.Lost == 0), accounting: s.accounting(),
+		action: actionStop, kind: "end", outcome: outcome(s.Lost == 0 && s.ConnectionsLost == 0), accounting: s.accounting(),
 	}, now)
 	if err := w.flush(now); err != nil {
 		w.j.err = fmt.Errorf("writing the hit journal's stop record: %w", err)
@@ -345,5 +348,8 @@ func (w *writer) drainClosed(now time.Time) {
 				runtime.Gosched() // a producer is between its claim and its copy
 			}
 		}
+	}
+	w.j.landings.close()
+	for w.land(now) > 0 {
 	}
 }

@@ -23,6 +23,9 @@ func (e evidence) Indicator(rule uint64) hits.Indicator {
 	}
 }
 
+// Indicator is a rule of a policy as hits tell of it.
+func Indicator(p *blocklist.Policy, rule uint64) hits.Indicator { return evidence{p}.Indicator(rule) }
+
 // indicatorType is the STIX object type of an indicator.
 func indicatorType(i *blocklist.Indicator) string {
 	switch {

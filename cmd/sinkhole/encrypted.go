@@ -84,13 +84,15 @@ func (s *server) greetEncrypted(w io.Writer) {
 	}
 }
 
-// certificateFaults is what stands against the pair of files, at the key.
+// certificateFaults is what stands against the pairs of files, at the keys.
 func certificateFaults(c *configs.Config) (faults configs.Faults) {
-	if c.Listen.Certificate == "" || c.Listen.Key == "" {
-		return nil
-	}
-	if err := certificate.Check(c.Listen.Certificate, c.Listen.Key); err != nil {
-		faults = append(faults, faultAt(c, "listen.certificate", err.Error()))
+	for _, pair := range [][3]string{{"listen.certificate", c.Listen.Certificate, c.Listen.Key}, {"landing.certificate", c.Landing.Certificate, c.Landing.Key}} {
+		if pair[1] == "" || pair[2] == "" {
+			continue
+		}
+		if err := certificate.Check(pair[1], pair[2]); err != nil {
+			faults = append(faults, faultAt(c, pair[0], err.Error()))
+		}
 	}
 	return faults
 }

@@ -40,12 +40,13 @@ func newHits(file *string) *cobra.Command {
 
 // eventFlags are the flags of hits events as a person writes them.
 type eventFlags struct {
-	since, until, at, within, client, peer, mac, family, list, format string
+	since, until, at, within, client, peer, mac, family, list, dataset, format string
 
 	port       uint16
 	limit      int
 	follow     bool
 	unexpected bool
+	noise      bool
 }
 
 // Defaults of the flags that the others decide on.
@@ -58,9 +59,10 @@ func newEvents(file *string) *cobra.Command {
 	var f eventFlags
 	cmd := &cobra.Command{
 		Use:   "events",
-		Short: "Show the hits one by one, from the journal",
-		Long: "Shows the hits one by one, oldest first. Reads the journal itself, the server running or\n" +
-			"not. Times are RFC 3339 (2026-02-01T03:04:05Z), a date, or how long ago (24h, 7d).",
+		Short: "Show the hits and connections one by one, from the journal",
+		Long: "Shows the hits, and the connections to the sinkhole address (landing), one by one, oldest\n" +
+			"first. Reads the journal itself, the server running or not. Connections that are noise, of\n" +
+			"clients without a hit that named nothing listed, are shown with --noise only. Times are RFC 3339 (2026-02-01T03:04:05Z), a date, or how long ago (24h, 7d).",
 		Example: "  sinkhole hits events --since 1h --family \"Lumma Stealer\"\n" +
 			"  sinkhole hits events --client 192.0.2.7 --port 40111 --at 2026-02-01T03:04:05Z --within 5s\n" +
 			"  sinkhole hits events --follow --format jsonl",
@@ -89,6 +91,8 @@ func newEvents(file *string) *cobra.Command {
 	flags.Uint16Var(&f.port, "port", 0, "hits from this source port")
 	flags.StringVar(&f.family, "family", "", "hits of this malware family")
 	flags.StringVar(&f.list, "list", "", "hits on this list")
+	flags.StringVar(&f.dataset, "dataset", "", "only these: hit (queries) or landing (connections)")
+	flags.BoolVar(&f.noise, "noise", false, "connections that are noise too")
 	flags.IntVar(&f.limit, "limit", 0, "only the newest so many")
 	flags.StringVar(&f.format, "format", "table", "table, csv, json, jsonl, stix, shadowserver or misp")
 	flags.BoolVar(&f.follow, "follow", false, "go on with new hits until interrupted")
@@ -97,6 +101,10 @@ func newEvents(file *string) *cobra.Command {
 
 func (f *eventFlags) filter(now time.Time) (x hits.Filter, err error) {
 	x.Port, x.Family, x.List, x.Limit, x.Unexpected = f.port, f.family, f.list, f.limit, f.unexpected
+	x.Noise = f.noise
+	if x.Dataset, err = datasetFlag(f.dataset); err != nil {
+		return x, err
+	}
 	x.Journal = f.limit == 0 // what was lost is part of what was found
 	if x.At, err = moment("--at", f.at, now); err != nil {
 		return x, err
@@ -129,6 +137,19 @@ func (f *eventFlags) filter(now time.Time) (x hits.Filter, err error) {
 	}
 	x.Peer, err = prefixFlag("--peer", f.peer)
 	return x, err
+}
+
+// datasetFlag reads the name of a dataset, with or without what all have in front.
+func datasetFlag(text string) (string, error) {
+	switch strings.TrimPrefix(text, "sinkhole.") {
+	case "":
+		return "", nil
+	case "hit":
+		return hits.DatasetHit, nil
+	case "landing":
+		return hits.DatasetLanding, nil
+	}
+	return "", fmt.Errorf("--dataset: found %q, expected hit or landing", text)
 }
 
 // prefixFlag reads an address or a prefix; the zero Prefix for "".
@@ -226,6 +247,9 @@ func events(journal string, filter hits.Filter, f eventFlags, out, messages io.W
 // hits: losses, and starts after an unclean stop.
 func tellJournal(messages io.Writer, r *hits.Record) {
 	at := r.Time.UTC().Format(time.RFC3339)
+	if n := r.Sinkhole.LostConnections; n > 0 {
+		fmt.Fprintf(messages, "sinkhole: %s to the landing lost by %s\n", plural(int(n), "connection", "connections"), at)
+	}
 	switch {
 	case r.Sinkhole.Lost > 0:
 		fmt.Fprintf(messages, "sinkhole: %s lost by %s\n", plural(int(r.Sinkhole.Lost), "hit", "hits"), at)

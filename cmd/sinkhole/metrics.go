@@ -57,6 +57,7 @@ type descriptions struct {
 	health                                                                                            healthDescriptions
 	receivers                                                                                         receiverDescriptions
 	connections                                                                                       connectionDescriptions
+	landing                                                                                           landingDescriptions
 }
 
 func newCollector(s *server) *collector {
@@ -128,6 +129,7 @@ func newCollector(s *server) *collector {
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 		receivers:       newReceiverDescriptions(d),
+		landing:         newLandingDescriptions(d),
 	}}
 }
 
@@ -151,6 +153,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	c.hits(m, c.s.journal.Stats())
 	c.desc.inventory.collect(m, c.s.inventory)
+	c.desc.landing.collect(m, c.s.landing, c.s.journal.Stats())
 	for _, r := range c.s.receivers {
 		c.desc.receivers.collect(m, r)
 	}

@@ -71,7 +71,7 @@ func (f *reportFlags) parse(now time.Time) (day time.Time, x hits.Filter, err er
 	case f.bits6 < 0 || f.bits6 > 128:
 		return day, x, fmt.Errorf("--ipv6-prefix: found %d, expected from 0 to 128", f.bits6)
 	}
-	x = hits.Filter{Since: day, Until: day.AddDate(0, 0, 1), Journal: true}
+	x = hits.Filter{Since: day, Until: day.AddDate(0, 0, 1), Journal: true, Dataset: hits.DatasetHit}
 	x.Client, err = prefixFlag("--client", f.client)
 	return day, x, err
 }

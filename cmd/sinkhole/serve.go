@@ -110,6 +110,7 @@ func (s *server) greet(w io.Writer) {
 	for _, c := range s.consoles {
 		fmt.Fprintf(w, "  metrics and health on http://%s/metrics, /healthz, /readyz\n", c.Addr())
 	}
+	s.landing.greet(w)
 	if name := p.Example(); name != "" {
 		at := s.addresses()[0]
 		fmt.Fprintf(w, "  try:   dig @%s -p %d %s\n", reachable(at.Addr()), at.Port(), name)

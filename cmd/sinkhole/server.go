@@ -49,6 +49,7 @@ type server struct {
 	control     *control
 	answers     *cacheFile     // nil: the cache begins empty
 	inventory   *inventoryFeed // nil: none
+	landing     *landingPart   // nil: none
 	memory      *memory
 	manager     *manager
 
@@ -121,6 +122,9 @@ func (s *server) open(c *configs.Config) (err error) {
 		return err
 	}
 	if err = s.openConsoles(c); err != nil {
+		return err
+	}
+	if s.landing, err = openLanding(s, c); err != nil {
 		return err
 	}
 	for _, c := range s.consoles {
@@ -231,6 +235,7 @@ func (s *server) serve() {
 	if err := prefer(readers, s.writer); err != nil {
 		s.log.Warn("the threads that answer queries and record hits have no preference over others", zap.Error(err))
 	}
+	s.landing.serve()
 	s.serving.Store(true)
 	s.answers.start(s.resolver)
 	s.inventory.start()
@@ -339,6 +344,7 @@ func (s *server) stopAnswering() {
 	ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
 	defer cancel()
 	var stopping sync.WaitGroup
+	stopping.Go(s.landing.close)
 	for _, l := range s.encrypted {
 		stopping.Go(func() {
 			if err := l.Shutdown(ctx); err != nil {
@@ -372,6 +378,10 @@ func (s *server) logAccount() {
 	j := s.journal.Stats()
 	s.log.Info("hits accounted for", zap.Uint64("verdicts", j.Verdicts), zap.Uint64("journaled", j.Journaled),
 		zap.Uint64("queued", j.Queued), zap.Uint64("lost", j.Lost))
+	if j.Connections > 0 {
+		s.log.Info("records of connections accounted for", zap.Uint64("records", j.Connections), zap.Uint64("journaled", j.ConnectionsJournaled),
+			zap.Uint64("queued", j.ConnectionsQueued), zap.Uint64("lost", j.ConnectionsLost))
+	}
 }
 
 // reloadable are the keys that a reload puts in force; the others need a
@@ -429,6 +439,7 @@ func (s *server) reload() (reloaded, error) {
 	s.config = next
 	s.level.SetLevel(logLevel(next.Log.Level))
 	s.resolver.Configure(now)
+	s.landing.configure(next)
 	if s.certificate != nil {
 		s.certificate.Reload() // what comes of it is logged
 	}

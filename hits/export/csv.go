@@ -71,6 +71,25 @@ func csvColumns() []csvColumn {
 		{"device_id", func(r *hits.Record) string { return r.Sinkhole.Identity.Device }},
 		{"ecs_subnet", func(r *hits.Record) string { return formatPrefix(r.Sinkhole.ECS.Subnet) }},
 		{"fingerprint", func(r *hits.Record) string { return r.Sinkhole.Fingerprint }},
+		// Of connections to the sinkhole address.
+		{"evidence", func(r *hits.Record) string { return r.Sinkhole.Evidence }},
+		{"joined", func(r *hits.Record) string { return r.Sinkhole.Joined }},
+		{"hit_id", func(r *hits.Record) string { return r.Sinkhole.HitID }},
+		{"noise", ofConnection(func(r *hits.Record) string { return strconv.FormatBool(r.Sinkhole.Noise) })},
+		{"connections", func(r *hits.Record) string { return number(r.Sinkhole.Connections) }},
+		{"destination_ip", func(r *hits.Record) string { return formatAddr(r.Destination.IP) }},
+		{"destination_port", func(r *hits.Record) string { return number(uint64(r.Destination.Port)) }},
+		{"protocol", ofConnection(func(r *hits.Record) string { return r.Network.Protocol })},
+		{"bytes", ofConnection(func(r *hits.Record) string { return strconv.FormatUint(r.Sinkhole.Bytes, 10) })},
+		{"first_sha256", func(r *hits.Record) string { return r.Sinkhole.FirstSHA256 }},
+		{"http_method", func(r *hits.Record) string { return r.HTTP.Request.Method }},
+		{"http_host", func(r *hits.Record) string { return r.URL.Domain }},
+		{"url_path", func(r *hits.Record) string { return r.URL.Path }},
+		{"query_sha256", func(r *hits.Record) string { return r.Sinkhole.QuerySHA256 }},
+		{"user_agent", func(r *hits.Record) string { return r.UserAgent.Original }},
+		{"tls_server_name", func(r *hits.Record) string { return r.TLS.Client.ServerName }},
+		{"tls_alpn", func(r *hits.Record) string { return strings.Join(r.TLS.Client.SupportedProtocols, " ") }},
+		{"ja4", func(r *hits.Record) string { return r.TLS.Client.JA4 }},
 	}
 }
 

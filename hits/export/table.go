@@ -29,12 +29,12 @@ func tableColumns() []column {
 		{head: "TIME", cell: func(r *hits.Record) string { return formatTime(r.Time) }, live: 24, least: 19, rank: 1},
 		{head: "CLIENT", cell: formatClient, live: 21, tail: true},
 		{head: "NAME", cell: tableName, live: 30, least: 12, tail: true},
-		{head: "TYPE", cell: func(r *hits.Record) string { return r.DNS.Question.Type }, live: 5, least: 4, rank: 7},
+		{head: "TYPE", cell: tableType, live: 5, least: 4, rank: 7},
 		{head: "FAMILY", cell: func(r *hits.Record) string { return strings.Join(r.Sinkhole.Families, ", ") }, live: 16, least: 8, rank: 2},
 		{head: "INDICATOR", cell: func(r *hits.Record) string { return r.Threat.Indicator.Name }, live: 24, least: 10, tail: true, rank: 8},
 		{head: "LIST", cell: tableList, live: 16, least: 6, rank: 6},
-		{head: "ACTION", cell: func(r *hits.Record) string { return r.Event.Action }, live: 8, least: 6, rank: 4},
-		{head: "COUNT", cell: func(r *hits.Record) string { return strconv.FormatUint(count(r), 10) }, live: 5, least: 5, right: true, rank: 3},
+		{head: "ACTION", cell: func(r *hits.Record) string { return r.Event.Action }, live: 10, least: 6, rank: 4},
+		{head: "COUNT", cell: func(r *hits.Record) string { return strconv.FormatUint(max(count(r), r.Sinkhole.Connections), 10) }, live: 5, least: 5, right: true, rank: 3},
 		{head: "MARK", cell: tableMark, live: 20, least: 8, rank: 5},
 	}
 }
@@ -48,6 +48,9 @@ func tableMark(r *hits.Record) string {
 	}
 	if r.Sinkhole.Forwarder {
 		marks = append(marks, "forwarder")
+	}
+	if r.Event.Dataset == hits.DatasetLanding {
+		marks = append(marks, connectionMarks(r)...)
 	}
 	i := &r.Sinkhole.Identity
 	if !i.Trusted {
@@ -72,7 +75,17 @@ func tableName(r *hits.Record) string {
 	if r.Event.Dataset == hits.DatasetJournal {
 		return "(journal: " + r.Event.Action + ")"
 	}
+	if r.Event.Dataset == hits.DatasetLanding {
+		return connectionName(r)
+	}
 	return r.DNS.Question.Name
+}
+
+func tableType(r *hits.Record) string {
+	if r.Event.Dataset == hits.DatasetLanding {
+		return r.Network.Protocol
+	}
+	return r.DNS.Question.Type
 }
 
 func tableList(r *hits.Record) string {

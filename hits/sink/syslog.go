@@ -23,6 +23,10 @@ const (
 	priorityJournal = "<134>" // informational
 )
 
+// noise is in the lines of connections that are none of a machine; a quotation mark of what
+// a client sent is escaped.
+const noise = `"noise":true`
+
 // Syslog is a receiver of RFC 5424: each line of the journal is the MSG of a message, over
 // UDP (RFC 5426), TCP with octet counting (RFC 6587), or TLS (RFC 5425).
 type Syslog struct {
@@ -39,6 +43,9 @@ func (r *Syslog) connect(ctx context.Context) (*connection, error) {
 	head := r.head()
 	var message, count []byte
 	c.put = func(line []byte) error {
+		if bytes.Contains(line, []byte(noise)) {
+			return errNotForReceiver // the Internet scans every address
+		}
 		message = appendMessage(message[:0], head, line)
 		if c.datagrams {
 			if len(message) > maxDatagram {
