@@ -30,6 +30,11 @@ func (c *Config) resolvePaths(dir string) {
 			paths[i] = under(dir, paths[i])
 		}
 	}
+	for i, n := range c.Hits.Names {
+		if !isNamesWord(n) {
+			c.Hits.Names[i] = under(dir, n)
+		}
+	}
 	for _, g := range c.Groups {
 		for i, client := range g.Clients {
 			if _, err := parsePrefix(client); err != nil {

@@ -40,6 +40,7 @@ func (d *decoder) validate(c *Config) {
 	v.journal()
 	v.inventory()
 	v.receivers()
+	v.hitNames()
 	v.pages()
 }
 

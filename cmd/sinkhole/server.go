@@ -49,6 +49,7 @@ type server struct {
 	control     *control
 	answers     *cacheFile     // nil: the cache begins empty
 	inventory   *inventoryFeed // nil: none
+	names       *nameFeed      // nil: nobody is named
 	memory      *memory
 	manager     *manager
 
@@ -87,7 +88,8 @@ func (s *server) open(c *configs.Config) (err error) {
 	if s.journal, err = hits.Open(options); err != nil {
 		return err
 	}
-	s.inventory = newInventoryFeed(c, s.log)
+	s.names = newNameFeed(c, s.log, s.reverseName)
+	s.inventory = newInventoryFeed(c, s.log, s.names.subscriber())
 	if err = s.openReceivers(c); err != nil {
 		return err
 	}
@@ -233,6 +235,7 @@ func (s *server) serve() {
 	}
 	s.serving.Store(true)
 	s.answers.start(s.resolver)
+	s.names.start()
 	s.inventory.start()
 	s.state.Store(nil)
 	s.memory.updated()
@@ -324,6 +327,7 @@ func (s *server) stop() error {
 		s.closeReceivers()
 	}
 	s.inventory.stop()
+	s.names.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), consolesWithin)
 	defer cancel()
 	for _, c := range s.consoles {

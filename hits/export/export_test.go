@@ -183,7 +183,8 @@ func TestCSV(t *testing.T) {
 	want := "time last_time client_ip client_port ports ports_truncated source_proven transport server_ip server_port name type" +
 		" registered_domain response_code action mode address trigger scope value indicator_type indicator families lists confidence" +
 		" reference tlp count observer dataset id sequence list_versions list_files group" +
-		" client_mac peer_ip peer_port proxy forwarder expected identity_source identity_trusted cpe_id device_id ecs_subnet fingerprint"
+		" client_mac peer_ip peer_port proxy forwarder expected identity_source identity_trusted cpe_id device_id ecs_subnet fingerprint" +
+		" client_name owner site subscriber shared asn as_organization country sector"
 	if got := render(t, "csv", Options{}); got != `"`+strings.ReplaceAll(want, " ", `","`)+"\"\r\n" {
 		t.Errorf("without records: %q", got)
 	}
