@@ -159,7 +159,7 @@ type Guard struct {
 type Hits struct {
 	Journal   Journal  `yaml:"journal"`
 	Names     []string `yaml:"names" doc:"who a client address, or a CGNAT port block, is: lease files (dnsmasq, Kea, ISC) and CSV files, told apart by content; ptr asks reverse DNS, through upstream, for the names of private addresses, ptr:all of all"`
-	Geo       []string `yaml:"geo" doc:"MaxMind-format databases: ASN, country"`
+	Geo       []string `yaml:"geo" doc:"MaxMind-format databases (.mmdb): autonomous system, country, sector; what one does not tell the next does"`
 	Inventory string   `yaml:"inventory" doc:"SQLite file of the inventory of infected machines, made of the journal and made anew where it is missing; empty: none; postgres:// is not built yet"`
 	Identity  Identity `yaml:"identity" doc:"what is written of a client, everywhere: full, truncate (/24, /48) or pseudonym (keyed)"`
 

@@ -198,7 +198,7 @@ func (c *Config) CheckFiles() error {
 		_, err = to.TLS()
 		check("hits.syslog", err)
 	}
-	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold} {
+	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold, "hits.geo": c.Hits.Geo} {
 		for i, path := range paths {
 			file, err := openRegular(path)
 			if err == nil {

@@ -25,7 +25,7 @@ func (c *Config) resolvePaths(dir string) {
 			l.TSIG.SecretFile = under(dir, l.TSIG.SecretFile)
 		}
 	}
-	for _, paths := range [][]string{c.Guard.Files, c.Guard.Hold} {
+	for _, paths := range [][]string{c.Guard.Files, c.Guard.Hold, c.Hits.Geo} {
 		for i := range paths {
 			paths[i] = under(dir, paths[i])
 		}
