@@ -166,7 +166,8 @@ type Hits struct {
 	IdentityKeyFile string `yaml:"identity_key_file" doc:"file of the key of pseudonyms, 64 hexadecimal digits; another key makes other pseudonyms"`
 	Syslog          string `yaml:"syslog" doc:"udp://, tcp:// or tls:// address of a syslog receiver (RFC 5424)"`
 	Dnstap          string `yaml:"dnstap" doc:"unix:// or tcp:// address of a dnstap receiver"`
-	Webhook         string `yaml:"webhook" doc:"https:// URL told once of each new machine or raised evidence"`
+	Webhook         string `yaml:"webhook" doc:"https:// URL that is told once of each new machine, and of each whose evidence was raised; http:// of a loopback address only; empty: none"`
+	WebhookSecret   string `yaml:"webhook_secret_file" doc:"file of the secret that the webhook's bodies are signed with, on one line"`
 	Stream          string `yaml:"stream" doc:"nats:// address of a JetStream server, for several resolvers"`
 }
 

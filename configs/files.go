@@ -174,6 +174,8 @@ func (c *Config) CheckFiles() error {
 	check("clients.cookie_secret_file", err)
 	_, err = c.Hits.IdentityKey()
 	check("hits.identity_key_file", err)
+	_, err = c.Hits.WebhookKey()
+	check("hits.webhook_secret_file", err)
 	for section, lists := range map[string][]List{"lists": c.Lists, "allow": c.Allow} {
 		for i, l := range lists {
 			_, err := l.Auth.Secret()

@@ -14,6 +14,7 @@ func (c *Config) resolvePaths(dir string) {
 	}
 	c.Cache.File = under(dir, c.Cache.File)
 	c.Clients.CookieSecretFile = under(dir, c.Clients.CookieSecretFile)
+	c.Hits.WebhookSecret = under(dir, c.Hits.WebhookSecret)
 	c.Hits.IdentityKeyFile = under(dir, c.Hits.IdentityKeyFile)
 	c.Hits.Journal.SigningKeyFile = under(dir, c.Hits.Journal.SigningKeyFile)
 	c.Listen.Certificate, c.Listen.Key = under(dir, c.Listen.Certificate), under(dir, c.Listen.Key)

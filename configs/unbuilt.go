@@ -25,7 +25,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "allow_file", part: "allowing from the console is"},
 
-		{key: "hits.webhook", part: "the webhook is"},
 		{key: "hits.stream", part: "sending hits to a stream is"},
 
 		{key: "landing.http", part: "the landing is"},

@@ -41,6 +41,7 @@ func (d *decoder) validate(c *Config) {
 	v.inventory()
 	v.receivers()
 	v.hitNames()
+	v.webhook()
 	v.pages()
 }
 

@@ -52,6 +52,7 @@ type descriptions struct {
 	journalErrors                                                                             *prometheus.Desc
 	inventory                                                                                 inventoryDescriptions
 	names                                                                                     nameDescriptions
+	webhook                                                                                   webhookDescriptions
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
@@ -126,6 +127,7 @@ func newCollector(s *server) *collector {
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
 		inventory:       newInventoryDescriptions(d),
 		names:           newNameDescriptions(d),
+		webhook:         newWebhookDescriptions(d),
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 		receivers:       newReceiverDescriptions(d),
@@ -153,6 +155,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.hits(m, c.s.journal.Stats())
 	c.desc.inventory.collect(m, c.s.inventory)
 	c.desc.names.collect(m, c.s.names)
+	c.desc.webhook.collect(m, c.s.webhook)
 	for _, r := range c.s.receivers {
 		c.desc.receivers.collect(m, r)
 	}

@@ -50,6 +50,7 @@ type server struct {
 	answers     *cacheFile     // nil: the cache begins empty
 	inventory   *inventoryFeed // nil: none
 	names       *nameFeed      // nil: nobody is named
+	webhook     *webhookFeed   // nil: none
 	memory      *memory
 	manager     *manager
 
@@ -100,6 +101,7 @@ func (s *server) open(c *configs.Config) (err error) {
 	}); err != nil {
 		return err
 	}
+	s.webhook = newWebhookFeed(s, c)
 	now, err := settings(c)
 	if err != nil {
 		return fmt.Errorf("clients.cookie_secret_file: %w", err)
@@ -237,6 +239,7 @@ func (s *server) serve() {
 	s.answers.start(s.resolver)
 	s.names.start()
 	s.inventory.start()
+	s.webhook.start()
 	s.state.Store(nil)
 	s.memory.updated()
 	s.manager.ready()
@@ -326,6 +329,7 @@ func (s *server) stop() error {
 		s.logAccount()
 		s.closeReceivers()
 	}
+	s.webhook.stop()
 	s.inventory.stop()
 	s.names.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), consolesWithin)

@@ -143,13 +143,7 @@ func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]
 		if err := rows.Scan(into...); err != nil {
 			return nil, fault(err)
 		}
-		m.Evidence, m.ManyBehind = Queried, many > 0
-		switch {
-		case sent > 0:
-			m.Evidence = Sent
-		case connected > 0:
-			m.Evidence = Connected
-		}
+		m.Evidence, m.ManyBehind = evidenceOf(connected, sent), many > 0
 		if m.Addresses, err = decodeAddresses(addresses); err != nil {
 			return nil, fmt.Errorf("%w: %w", errUnusable, err)
 		}
@@ -161,6 +155,9 @@ func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]
 }
 
 func (f *Filter) letsMachine(m *Machine) bool {
+	if _, ok := f.only[m.id]; f.only != nil && !ok {
+		return false
+	}
 	if f.Evidence == Connected && m.Evidence == Queried || f.Evidence == Sent && m.Evidence != Sent {
 		return false
 	}

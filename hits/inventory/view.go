@@ -26,6 +26,8 @@ type Filter struct {
 	Limit        int          // only the first so many; 0: all
 	Hours        bool         // count by the hour, too
 	WhoIs        WhoIs        // nil: nobody knows
+
+	only map[int64]int // of these alone; nil: all
 }
 
 // Machine is a machine, or a forwarder, with the hits that a Filter let through. FirstSeen,
