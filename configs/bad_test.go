@@ -400,13 +400,12 @@ func badFiles() map[string][]string {
 			`13:9: sinkhole.ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 			`15:36: lists[0].ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 			`16:13: allow_file: allowing from the console is not built yet in this version; leave it at ""`,
-			`18:11: hits.stream: sending hits to a stream is not built yet in this version; leave it at ""`,
-			`20:9: landing.http: the landing is not built yet in this version; leave it at []`,
-			`21:8: landing.tls: the landing is not built yet in this version; leave it at []`,
-			`22:8: landing.tcp: the landing is not built yet in this version; leave it at []`,
-			`24:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
-			`25:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
-			`26:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
+			`18:9: landing.http: the landing is not built yet in this version; leave it at []`,
+			`19:8: landing.tls: the landing is not built yet in this version; leave it at []`,
+			`20:8: landing.tcp: the landing is not built yet in this version; leave it at []`,
+			`22:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
+			`23:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
+			`24:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
 		},
 		"webhook": {
 			`3:12: hits.webhook: found a webhook without hits.inventory, expected that too: it is told of its machines`,
@@ -419,6 +418,12 @@ func badFiles() map[string][]string {
 		},
 		"webhook_user": {
 			`2:12: hits.webhook: found a user in the URL, expected none: let the receiver check the signature of hits.webhook_secret_file`,
+		},
+		"stream": {
+			`2:11: hits.stream: found "http://192.0.2.9", expected nats:// or tls:// and an address, as in "tls://nats.example:4222?ca=/etc/ssl/nats.pem&credentials=/etc/sinkhole/nats.creds"`,
+		},
+		"stream_credentials": {
+			`2:11: hits.stream: found credentials "nats.creds", expected the whole path of a file`,
 		},
 		"names": {
 			`3:11: hits.names[0]: found "https://ipam.example/leases", expected a file, ptr or ptr:all`,

@@ -168,7 +168,7 @@ type Hits struct {
 	Dnstap          string `yaml:"dnstap" doc:"unix:// or tcp:// address of a dnstap receiver"`
 	Webhook         string `yaml:"webhook" doc:"https:// URL that is told once of each new machine, and of each whose evidence was raised; http:// of a loopback address only; empty: none"`
 	WebhookSecret   string `yaml:"webhook_secret_file" doc:"file of the secret that the webhook's bodies are signed with, on one line"`
-	Stream          string `yaml:"stream" doc:"nats:// address of a JetStream server, for several resolvers"`
+	Stream          string `yaml:"stream" doc:"nats:// or tls:// address of a JetStream server with a stream of the subjects sinkhole.>, to which each line of the journal is published; empty: none"`
 }
 
 // Journal is the append-only record of hits.

@@ -200,6 +200,10 @@ func (c *Config) CheckFiles() error {
 		_, err = to.TLS()
 		check("hits.syslog", err)
 	}
+	if to, _, err := c.Hits.StreamReceiver(); err == nil {
+		_, err = to.TLS()
+		check("hits.stream", err)
+	}
 	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold, "hits.geo": c.Hits.Geo} {
 		for i, path := range paths {
 			file, err := openRegular(path)

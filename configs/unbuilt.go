@@ -25,8 +25,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "allow_file", part: "allowing from the console is"},
 
-		{key: "hits.stream", part: "sending hits to a stream is"},
-
 		{key: "landing.http", part: "the landing is"},
 		{key: "landing.tls", part: "the landing is"},
 		{key: "landing.tcp", part: "the landing is"},

@@ -21,6 +21,7 @@ import (
 	"sinkhole/configs"
 	"sinkhole/hits"
 	"sinkhole/hits/console"
+	hitsink "sinkhole/hits/sink"
 	"sinkhole/resolver"
 	"sinkhole/resolver/cache"
 	"sinkhole/resolver/certificate"
@@ -45,7 +46,8 @@ type server struct {
 	encrypted   []encryptedListener
 	certificate *certificate.Certificate // nil: none
 	consoles    []*console.Server
-	receivers   []receiver // that hits are sent to
+	receivers   []receiver                     // that hits are sent to
+	stream      atomic.Pointer[hitsink.Stream] // among them; nil: none
 	control     *control
 	answers     *cacheFile     // nil: the cache begins empty
 	inventory   *inventoryFeed // nil: none
@@ -144,7 +146,7 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 		Observer: hits.Observer{Name: hostName(), Version: versionText()}, Logger: s.log.Named("hits"),
 		Background: func(work func()) { go background(s.log, work) },
 		RunWriter:  func(write func()) { s.writer = onThread(write) },
-		Yield:      yield,
+		Yield:      yield, OnHead: s.head,
 	}
 }
 
