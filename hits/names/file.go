@@ -239,7 +239,8 @@ func eachLine(r io.Reader, fn func(line []byte, err error) bool) error {
 		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = in.ReadSlice('\n')
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return err
 		}
 		switch {
@@ -252,7 +253,7 @@ func eachLine(r io.Reader, fn func(line []byte, err error) bool) error {
 				return nil
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

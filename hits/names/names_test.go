@@ -253,7 +253,7 @@ func TestKeaCleansUp(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"csv, column":    {"address,nmae\n", `:1: found the column "nmae", which is left out, expected some of address, prefix,`},
+		"csv, column":    {"address,colour\n", `:1: found the column "colour", which is left out, expected some of address, prefix,`},
 		"csv, address":   {"address,name\n192.0.2.256,x\n192.0.2.5,good\n", `:2: found "192.0.2.256", expected an address or a prefix such as 192.0.2.0/24`},
 		"csv, quote":     {"address,name\n\"192.0.2.256,x\n192.0.2.5,good\n", `:2: found a " without another, expected a field to end on its line`},
 		"csv, ports":     {"address,ports\n192.0.2.5,2-1\n", `:2: found the ports "2" to "1", expected a block such as 1024-2047`},
