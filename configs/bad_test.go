@@ -291,7 +291,7 @@ func badFiles() map[string][]string {
 		},
 		"scalar_for_section": {
 			`1:8: cache: found "64MiB", expected keys in it: memory, min_ttl, max_ttl, negative_ttl, serve_stale, prefetch, nxdomain_cut, file`,
-			`2:7: hits: found a list, expected keys in it: journal, names, geo, inventory, identity, identity_key_file, syslog, dnstap, webhook, stream`,
+			`2:7: hits: found a list, expected keys in it: journal, names, geo, inventory, identity, identity_key_file, syslog, dnstap, webhook, webhook_secret_file, stream`,
 		},
 		"section_for_scalar": {
 			`2:10: log.level: found a mapping, expected one value`,
@@ -412,13 +412,32 @@ func badFiles() map[string][]string {
 			`13:9: sinkhole.ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 			`15:36: lists[0].ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 			`16:13: allow_file: allowing from the console is not built yet in this version; leave it at ""`,
-			`18:10: hits.names: naming client addresses is not built yet in this version; leave it at []`,
-			`19:8: hits.geo: locating client addresses is not built yet in this version; leave it at []`,
-			`20:12: hits.webhook: the webhook is not built yet in this version; leave it at ""`,
-			`21:11: hits.stream: sending hits to a stream is not built yet in this version; leave it at ""`,
-			`23:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
-			`24:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
-			`25:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
+			`18:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
+			`19:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
+			`20:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
+		},
+		"webhook": {
+			`3:12: hits.webhook: found a webhook without hits.inventory, expected that too: it is told of its machines`,
+		},
+		"webhook_plain": {
+			`2:12: hits.webhook: found http:// of a host that is not a loopback address, expected https://: it names infected machines`,
+		},
+		"webhook_secret": {
+			`2:24: hits.webhook_secret_file: found a file without hits.webhook, expected that too`,
+		},
+		"webhook_user": {
+			`2:12: hits.webhook: found a user in the URL, expected none: let the receiver check the signature of hits.webhook_secret_file`,
+		},
+		"stream": {
+			`2:11: hits.stream: found "http://192.0.2.9", expected nats:// or tls:// and an address, as in "tls://nats.example:4222?ca=/etc/ssl/nats.pem&credentials=/etc/sinkhole/nats.creds"`,
+		},
+		"stream_credentials": {
+			`2:11: hits.stream: found credentials "nats.creds", expected the whole path of a file`,
+		},
+		"names": {
+			`3:11: hits.names[0]: found "https://ipam.example/leases", expected a file, ptr or ptr:all`,
+			`3:49: hits.names[2]: found "a.csv" twice, expected each once`,
+			`3:56: hits.names[3]: found ptr without hits.inventory, expected that too: the addresses of its machines are asked for`,
 		},
 		"inventory": {
 			`2:14: hits.inventory: found an address of a server, a database server is not built yet in this version, expected a file such as data/inventory.db, or "" for none`,

@@ -158,16 +158,17 @@ type Guard struct {
 // Hits is what becomes of a hit.
 type Hits struct {
 	Journal   Journal  `yaml:"journal"`
-	Names     []string `yaml:"names" doc:"DHCP lease files and CSV files that say who a client address, or a CGNAT port block, is"`
-	Geo       []string `yaml:"geo" doc:"MaxMind-format databases: ASN, country"`
+	Names     []string `yaml:"names" doc:"who a client address, or a CGNAT port block, is: lease files (dnsmasq, Kea, ISC) and CSV files, told apart by content; ptr asks reverse DNS, through upstream, for the names of private addresses, ptr:all of all"`
+	Geo       []string `yaml:"geo" doc:"MaxMind-format databases (.mmdb): autonomous system, country, sector; what one does not tell the next does"`
 	Inventory string   `yaml:"inventory" doc:"SQLite file of the inventory of infected machines, made of the journal and made anew where it is missing; empty: none; postgres:// is not built yet"`
 	Identity  Identity `yaml:"identity" doc:"what is written of a client, everywhere: full, truncate (/24, /48) or pseudonym (keyed)"`
 
 	IdentityKeyFile string `yaml:"identity_key_file" doc:"file of the key of pseudonyms, 64 hexadecimal digits; another key makes other pseudonyms"`
 	Syslog          string `yaml:"syslog" doc:"udp://, tcp:// or tls:// address of a syslog receiver (RFC 5424)"`
 	Dnstap          string `yaml:"dnstap" doc:"unix:// or tcp:// address of a dnstap receiver"`
-	Webhook         string `yaml:"webhook" doc:"https:// URL told once of each new machine or raised evidence"`
-	Stream          string `yaml:"stream" doc:"nats:// address of a JetStream server, for several resolvers"`
+	Webhook         string `yaml:"webhook" doc:"https:// URL that is told once of each new machine, and of each whose evidence was raised; http:// of a loopback address only; empty: none"`
+	WebhookSecret   string `yaml:"webhook_secret_file" doc:"file of the secret that the webhook's bodies are signed with, on one line"`
+	Stream          string `yaml:"stream" doc:"nats:// or tls:// address of a JetStream server with a stream of the subjects sinkhole.>, to which each line of the journal is published; empty: none"`
 }
 
 // Journal is the append-only record of hits.

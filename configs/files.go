@@ -174,6 +174,8 @@ func (c *Config) CheckFiles() error {
 	check("clients.cookie_secret_file", err)
 	_, err = c.Hits.IdentityKey()
 	check("hits.identity_key_file", err)
+	_, err = c.Hits.WebhookKey()
+	check("hits.webhook_secret_file", err)
 	for section, lists := range map[string][]List{"lists": c.Lists, "allow": c.Allow} {
 		for i, l := range lists {
 			_, err := l.Auth.Secret()
@@ -205,7 +207,11 @@ func (c *Config) CheckFiles() error {
 		_, err = to.TLS()
 		check("hits.syslog", err)
 	}
-	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold} {
+	if to, _, err := c.Hits.StreamReceiver(); err == nil {
+		_, err = to.TLS()
+		check("hits.stream", err)
+	}
+	for key, paths := range map[string][]string{"guard.files": c.Guard.Files, "guard.hold": c.Guard.Hold, "hits.geo": c.Hits.Geo} {
 		for i, path := range paths {
 			file, err := openRegular(path)
 			if err == nil {

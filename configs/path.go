@@ -14,6 +14,7 @@ func (c *Config) resolvePaths(dir string) {
 	}
 	c.Cache.File = under(dir, c.Cache.File)
 	c.Clients.CookieSecretFile = under(dir, c.Clients.CookieSecretFile)
+	c.Hits.WebhookSecret = under(dir, c.Hits.WebhookSecret)
 	c.Hits.IdentityKeyFile = under(dir, c.Hits.IdentityKeyFile)
 	c.Hits.Journal.SigningKeyFile = under(dir, c.Hits.Journal.SigningKeyFile)
 	c.Listen.Certificate, c.Listen.Key = under(dir, c.Listen.Certificate), under(dir, c.Listen.Key)
@@ -27,9 +28,14 @@ func (c *Config) resolvePaths(dir string) {
 			l.TSIG.SecretFile = under(dir, l.TSIG.SecretFile)
 		}
 	}
-	for _, paths := range [][]string{c.Guard.Files, c.Guard.Hold} {
+	for _, paths := range [][]string{c.Guard.Files, c.Guard.Hold, c.Hits.Geo} {
 		for i := range paths {
 			paths[i] = under(dir, paths[i])
+		}
+	}
+	for i, n := range c.Hits.Names {
+		if !isNamesWord(n) {
+			c.Hits.Names[i] = under(dir, n)
 		}
 	}
 	for _, g := range c.Groups {

@@ -147,4 +147,7 @@ func (v *validator) receivers() {
 	if _, err := v.Hits.DnstapReceiver(); err != nil {
 		v.fault("hits.dnstap", "%v", err)
 	}
+	if _, _, err := v.Hits.StreamReceiver(); err != nil {
+		v.fault("hits.stream", "%v", err)
+	}
 }

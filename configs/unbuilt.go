@@ -25,11 +25,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "allow_file", part: "allowing from the console is"},
 
-		{key: "hits.names", part: "naming client addresses is"},
-		{key: "hits.geo", part: "locating client addresses is"},
-		{key: "hits.webhook", part: "the webhook is"},
-		{key: "hits.stream", part: "sending hits to a stream is"},
-
 		{key: "console.tokens_file", part: "access to the console by token is"},
 		{key: "console.certificate", part: "encryption of the console is"},
 		{key: "console.key", part: "encryption of the console is"},

@@ -40,6 +40,8 @@ func (d *decoder) validate(c *Config) {
 	v.journal()
 	v.inventory()
 	v.receivers()
+	v.hitNames()
+	v.webhook()
 	v.pages()
 	v.landing()
 }

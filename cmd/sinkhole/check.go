@@ -49,7 +49,7 @@ func check(c *configs.Config, out, messages io.Writer) error {
 		line, column := c.Position("groups")
 		say(messages, "%s:%d:%d: %s (warning)\n", c.File(), line, column, w)
 	}
-	faults := 0
+	faults := checkNames(c, messages)
 	if len(c.Lists) == 0 {
 		say(messages, "no list is configured: nothing is blocked (warning)\n")
 	}

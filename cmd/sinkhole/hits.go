@@ -76,7 +76,7 @@ func newEvents(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return events(journal, filter, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return events(journal, filter, f, details(*file), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
@@ -196,7 +196,7 @@ func moment(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s: found %q, expected a time such as 2026-02-01T03:04:05Z, a date, or a duration such as 24h or 7d", flag, text)
 }
 
-func events(journal string, filter hits.Filter, f eventFlags, out, messages io.Writer) error {
+func events(journal string, filter hits.Filter, f eventFlags, more func(*hits.Record) export.Details, out, messages io.Writer) error {
 	sink := bufio.NewWriter(out)
 	flush := func() error {
 		if f.follow {
@@ -204,7 +204,7 @@ func events(journal string, filter hits.Filter, f eventFlags, out, messages io.W
 		}
 		return nil
 	}
-	w, err := export.New(f.format, sink, export.Options{Width: terminalWidth(), Live: f.follow})
+	w, err := export.New(f.format, sink, export.Options{Width: terminalWidth(), Live: f.follow, Details: more})
 	if err != nil {
 		return usageError(fmt.Errorf("--format: %w", err))
 	}

@@ -24,13 +24,13 @@ type inventoryFeed struct {
 	done chan struct{}
 }
 
-func newInventoryFeed(c *configs.Config, log *zap.Logger) *inventoryFeed {
+func newInventoryFeed(c *configs.Config, log *zap.Logger, subscriber inventory.SubscriberOf) *inventoryFeed {
 	if c.Hits.Inventory == "" {
 		return nil
 	}
 	log = log.Named("inventory")
 	return &inventoryFeed{log: log, done: make(chan struct{}), Inventory: inventory.New(inventory.Options{
-		Path: c.Hits.Inventory, Journal: c.Hits.Journal.Path, Keep: c.Hits.Journal.Keep, Logger: log,
+		Path: c.Hits.Inventory, Journal: c.Hits.Journal.Path, Keep: c.Hits.Journal.Keep, Subscriber: subscriber, Logger: log,
 	})}
 }
 

@@ -51,6 +51,8 @@ type descriptions struct {
 	verdicts, journaled, queued, lost, lines, segments, bytes, removed                                *prometheus.Desc
 	journalErrors                                                                                     *prometheus.Desc
 	inventory                                                                                         inventoryDescriptions
+	names                                                                                             nameDescriptions
+	webhook                                                                                           webhookDescriptions
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                          *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                                *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                                    *prometheus.Desc
@@ -126,6 +128,8 @@ func newCollector(s *server) *collector {
 		cacheRestored:   d("cache_file_restored_total", "Answers that cache.file had at the start."),
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
 		inventory:       newInventoryDescriptions(d),
+		names:           newNameDescriptions(d),
+		webhook:         newWebhookDescriptions(d),
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 		receivers:       newReceiverDescriptions(d),
@@ -154,6 +158,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.hits(m, c.s.journal.Stats())
 	c.desc.inventory.collect(m, c.s.inventory)
 	c.desc.landing.collect(m, c.s.landing, c.s.journal.Stats())
+	c.desc.names.collect(m, c.s.names)
+	c.desc.webhook.collect(m, c.s.webhook)
 	for _, r := range c.s.receivers {
 		c.desc.receivers.collect(m, r)
 	}

@@ -10,13 +10,21 @@ import (
 	"go.uber.org/zap"
 
 	"sinkhole/configs"
+	"sinkhole/hits"
 	hitsink "sinkhole/hits/sink"
 )
 
 // receiver is one that hits are sent to.
 type receiver struct {
-	name string // of its key, syslog or dnstap
-	*hitsink.Sink
+	name string // of its key
+	hitSender
+}
+
+// hitSender is a [hitsink.Sink] or a [hitsink.Stream].
+type hitSender interface {
+	Run()
+	Close(context.Context)
+	Stats() hitsink.Stats
 }
 
 // openReceivers begins to send hits on.
@@ -38,7 +46,34 @@ func (s *server) openReceivers(c *configs.Config) error {
 	if to.Network != "" {
 		s.sendHits("dnstap", &hitsink.Dnstap{Target: hitsink.Target{Network: to.Network, Address: to.Address}})
 	}
+	return s.openStream(c)
+}
+
+// openStream begins to publish hits.
+func (s *server) openStream(c *configs.Config) error {
+	to, credentials, err := c.Hits.StreamReceiver()
+	if err != nil || to.Network == "" {
+		return err
+	}
+	o := hitsink.StreamOptions{Server: "nats://" + to.Address, Credentials: credentials, Journal: c.Hits.Journal.Path, Logger: s.log.Named("stream")}
+	if to.Network == "tls" {
+		o.TLS = to.TLS
+		if _, err := to.TLS(); err != nil {
+			return fmt.Errorf("hits.stream: %w", err)
+		}
+	}
+	stream := hitsink.NewStream(o)
+	s.stream.Store(stream)
+	s.receivers = append(s.receivers, receiver{"stream", stream})
+	go background(o.Logger, stream.Run)
 	return nil
+}
+
+// head hands on a head of the journal's chain.
+func (s *server) head(h hits.Head) {
+	if stream := s.stream.Load(); stream != nil {
+		stream.Head(h)
+	}
 }
 
 // sinkTarget fails where the files of a receiver cannot be read.

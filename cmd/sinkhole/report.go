@@ -26,7 +26,7 @@ func newReport(file *string) *cobra.Command {
 	var f reportFlags
 	cmd := &cobra.Command{
 		Use:   "report",
-		Short: "Write the findings of a day, each once, in a file for each prefix",
+		Short: "Write the findings of a day, each once, in a file for each prefix, AS or owner",
 		Long: "Writes the findings of a day (UTC): for each client and indicator one row with the first hit\n" +
 			"and how many there were, in the form of Shadowserver's report event4_sinkhole_dns, which\n" +
 			"IntelMQ reads by the file's name. Prints the files' names. Hits of clients.expected, and of\n" +
@@ -43,12 +43,13 @@ func newReport(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return report(journal, filter, export.NewReport(day, f.bits4, f.bits6), f.output, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			o := export.ReportOptions{Day: day, By: f.by, Bits4: f.bits4, Bits6: f.bits6, Options: export.Options{Details: details(*file)}}
+			return report(journal, filter, export.NewReport(o), f.output, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.day, "day", "", "the day, as in 2026-02-01; yesterday if it is left out")
-	flags.StringVar(&f.by, "by", "prefix", "what has a file of its own: prefix")
+	flags.StringVar(&f.by, "by", "prefix", "what has a file of its own: prefix, asn (of hits.geo) or owner (of hits.names)")
 	flags.StringVar(&f.client, "client", "", "findings of this client address or prefix")
 	flags.StringVarP(&f.output, "output", "o", ".", "directory of the files, made if it is missing")
 	flags.IntVar(&f.bits4, "ipv4-prefix", 24, "length of an IPv4 prefix")
@@ -64,8 +65,8 @@ func (f *reportFlags) parse(now time.Time) (day time.Time, x hits.Filter, err er
 		}
 	}
 	switch {
-	case f.by != "prefix":
-		return day, x, fmt.Errorf("--by: found %q, expected prefix", f.by)
+	case f.by != export.ByPrefix && f.by != export.ByASN && f.by != export.ByOwner:
+		return day, x, fmt.Errorf("--by: found %q, expected prefix, asn or owner", f.by)
 	case f.bits4 < 0 || f.bits4 > 32:
 		return day, x, fmt.Errorf("--ipv4-prefix: found %d, expected from 0 to 32", f.bits4)
 	case f.bits6 < 0 || f.bits6 > 128:

@@ -21,6 +21,7 @@ import (
 	"sinkhole/configs"
 	"sinkhole/hits"
 	"sinkhole/hits/console"
+	hitsink "sinkhole/hits/sink"
 	"sinkhole/resolver"
 	"sinkhole/resolver/cache"
 	"sinkhole/resolver/certificate"
@@ -45,11 +46,14 @@ type server struct {
 	encrypted   []encryptedListener
 	certificate *certificate.Certificate // nil: none
 	consoles    []*console.Server
-	receivers   []receiver // that hits are sent to
+	receivers   []receiver                     // that hits are sent to
+	stream      atomic.Pointer[hitsink.Stream] // among them; nil: none
 	control     *control
 	answers     *cacheFile     // nil: the cache begins empty
 	inventory   *inventoryFeed // nil: none
 	landing     *landingPart   // nil: none
+	names       *nameFeed      // nil: nobody is named
+	webhook     *webhookFeed   // nil: none
 	memory      *memory
 	manager     *manager
 
@@ -88,7 +92,8 @@ func (s *server) open(c *configs.Config) (err error) {
 	if s.journal, err = hits.Open(options); err != nil {
 		return err
 	}
-	s.inventory = newInventoryFeed(c, s.log)
+	s.names = newNameFeed(c, s.log, s.reverseName)
+	s.inventory = newInventoryFeed(c, s.log, s.names.subscriber())
 	if err = s.openReceivers(c); err != nil {
 		return err
 	}
@@ -99,6 +104,7 @@ func (s *server) open(c *configs.Config) (err error) {
 	}); err != nil {
 		return err
 	}
+	s.webhook = newWebhookFeed(s, c)
 	now, err := settings(c)
 	if err != nil {
 		return fmt.Errorf("clients.cookie_secret_file: %w", err)
@@ -144,7 +150,7 @@ func (s *server) journalOptions(c *configs.Config) hits.Options {
 		Observer: hits.Observer{Name: hostName(), Version: versionText()}, Logger: s.log.Named("hits"),
 		Background: func(work func()) { go background(s.log, work) },
 		RunWriter:  func(write func()) { s.writer = onThread(write) },
-		Yield:      yield,
+		Yield:      yield, OnHead: s.head,
 	}
 }
 
@@ -238,7 +244,9 @@ func (s *server) serve() {
 	s.landing.serve()
 	s.serving.Store(true)
 	s.answers.start(s.resolver)
+	s.names.start()
 	s.inventory.start()
+	s.webhook.start()
 	s.state.Store(nil)
 	s.memory.updated()
 	s.manager.ready()
@@ -328,7 +336,9 @@ func (s *server) stop() error {
 		s.logAccount()
 		s.closeReceivers()
 	}
+	s.webhook.stop()
 	s.inventory.stop()
+	s.names.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), consolesWithin)
 	defer cancel()
 	for _, c := range s.consoles {

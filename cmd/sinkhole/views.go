@@ -54,11 +54,12 @@ func newView[T any](file *string, v view[T]) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			r, err := f.open(ctx, *file, cmd.ErrOrStderr())
+			r, who, err := f.open(ctx, *file, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			defer r.Close()
+			filter.WhoIs = who
 			all, err := v.read(r, ctx, filter)
 			if err != nil {
 				return err
@@ -104,11 +105,16 @@ func (f *viewFlags) filter(now time.Time) (x inventory.Filter, err error) {
 }
 
 // open gives the inventory, as far as the journal goes.
-func (f *viewFlags) open(ctx context.Context, file string, messages io.Writer) (*inventory.Reader, error) {
-	o, err := inventoryOptions(file, messages)
+func (f *viewFlags) open(ctx context.Context, file string, messages io.Writer) (*inventory.Reader, inventory.WhoIs, error) {
+	o, who, err := inventoryOptions(file, messages)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	r, err := f.openReader(ctx, o, messages)
+	return r, who, err
+}
+
+func (f *viewFlags) openReader(ctx context.Context, o inventory.Options, messages io.Writer) (*inventory.Reader, error) {
 	if o.Path == "" || f.port != 0 {
 		return inventory.ReadJournal(ctx, o, f.port)
 	}
@@ -154,14 +160,17 @@ func refresh(ctx context.Context, o inventory.Options) error {
 }
 
 // inventoryOptions are those of a configuration. One with faults tells the journal alone.
-func inventoryOptions(file string, messages io.Writer) (inventory.Options, error) {
+func inventoryOptions(file string, messages io.Writer) (inventory.Options, inventory.WhoIs, error) {
 	log, _ := newLogger(configs.Log{Level: configs.LogWarn, Format: configs.LogConsole})
 	c, err := load(file)
 	if err == nil {
-		return inventory.Options{Path: c.Hits.Inventory, Journal: c.Hits.Journal.Path, Keep: c.Hits.Journal.Keep, Logger: log}, nil
+		n := commandNames(c, log)
+		return inventory.Options{
+			Path: c.Hits.Inventory, Journal: c.Hits.Journal.Path, Keep: c.Hits.Journal.Keep, Subscriber: n.subscriber(), Logger: log,
+		}, n.whoIs(), nil
 	}
 	journal, err := journalPath(file, messages)
-	return inventory.Options{Journal: journal, Logger: log}, err
+	return inventory.Options{Journal: journal, Logger: log}, nil, err
 }
 
 func newMachines(file *string) *cobra.Command {
@@ -175,7 +184,7 @@ func newMachines(file *string) *cobra.Command {
 		columns: []export.Column{
 			{Name: "last_seen", Least: 19, Rank: 1},
 			{Name: "machine", Tail: true},
-			{Name: "name", Least: 8, CSVOnly: true},
+			{Name: "name", Least: 8, Rank: 3, Optional: true},
 			{Name: "evidence", Least: 7, Rank: 3},
 			{Name: "families", Least: 8, Rank: 2},
 			{Name: "hits", Right: true, Rank: 4},
@@ -186,6 +195,7 @@ func newMachines(file *string) *cobra.Command {
 			{Name: "address", CSVOnly: true}, {Name: "mac", CSVOnly: true}, {Name: "cpe_id", CSVOnly: true}, {Name: "device_id", CSVOnly: true},
 			{Name: "via", CSVOnly: true}, {Name: "addresses", CSVOnly: true}, {Name: "source_proven", CSVOnly: true},
 			{Name: "forwarder", CSVOnly: true}, {Name: "many_behind", CSVOnly: true},
+			{Name: "owner", CSVOnly: true}, {Name: "site", CSVOnly: true}, {Name: "subscriber", CSVOnly: true}, {Name: "shared", CSVOnly: true},
 		},
 		cells: machineCells,
 		read:  (*inventory.Reader).Machines,
@@ -205,6 +215,7 @@ func machineCells(m *inventory.Machine) []string {
 		strings.Join(indicators, "; "), strings.Join(m.Lists, "; "), second(m.FirstSeen), strings.Join(machineMarks(m), ", "),
 		m.Address, m.MAC, m.CPE, m.Device, m.Via, strings.Join(addresses, " "), strconv.FormatBool(m.SourceProven),
 		strconv.FormatBool(m.Forwarder), strconv.FormatBool(m.ManyBehind),
+		m.Owner, m.Site, m.Subscriber, strconv.FormatBool(m.Shared),
 	}
 }
 
@@ -214,6 +225,8 @@ func machineText(m *inventory.Machine) string {
 	switch {
 	case m.MAC != "":
 		return m.MAC
+	case m.Subscriber != "":
+		device = "subscriber " + m.Subscriber
 	case m.Device != "":
 		device = "device " + m.Device
 	case m.CPE != "":
@@ -226,6 +239,9 @@ func machineMarks(m *inventory.Machine) (marks []string) {
 	if m.Forwarder {
 		marks = append(marks, "forwarder")
 	}
+	if m.Shared {
+		marks = append(marks, "shared")
+	}
 	if m.ManyBehind {
 		marks = append(marks, "many behind")
 	}
@@ -234,6 +250,11 @@ func machineMarks(m *inventory.Machine) (marks []string) {
 	}
 	if m.Via != "" && !m.Forwarder {
 		marks = append(marks, "via "+m.Via)
+	}
+	for _, of := range []string{m.Owner, m.Site} {
+		if of != "" {
+			marks = append(marks, of)
+		}
 	}
 	if !m.SourceProven {
 		marks = append(marks, "unproven")
@@ -249,6 +270,14 @@ func second(t inventory.Time) string {
 	return time.Unix(0, int64(t)).UTC().Format(time.RFC3339)
 }
 
+// some is a number, "" for none.
+func some(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 func newFamilies(file *string) *cobra.Command {
 	return newView(file, view[*inventory.Family]{
 		use: "families", short: "Show the malware families",
@@ -258,11 +287,12 @@ func newFamilies(file *string) *cobra.Command {
 			{Name: "family", Least: 8}, {Name: "machines", Right: true}, {Name: "connected", Right: true, Rank: 4}, {Name: "sent", Right: true, Rank: 5},
 			{Name: "forwarders", Right: true, Rank: 7}, {Name: "indicators", Right: true, Rank: 6}, {Name: "hits", Right: true, Rank: 1},
 			{Name: "lists", Least: 6, Rank: 3}, {Name: "first_hour", Rank: 8}, {Name: "last_hour", Rank: 2},
+			{Name: "shared", Right: true, Rank: 9, Optional: true},
 		},
 		cells: func(x *inventory.Family) []string {
 			return []string{
 				x.Family, strconv.Itoa(x.Machines), strconv.Itoa(x.Connected), strconv.Itoa(x.Sent), strconv.Itoa(x.Forwarders), strconv.Itoa(x.Indicators),
-				strconv.FormatUint(x.Hits, 10), strings.Join(x.Lists, "; "), second(x.FirstHour), second(x.LastHour),
+				strconv.FormatUint(x.Hits, 10), strings.Join(x.Lists, "; "), second(x.FirstHour), second(x.LastHour), some(x.Shared),
 			}
 		},
 		read: (*inventory.Reader).Families,
@@ -278,11 +308,12 @@ func newIndicators(file *string) *cobra.Command {
 			{Name: "indicator", Least: 12, Tail: true}, {Name: "type", Rank: 9}, {Name: "families", Least: 8, Rank: 2}, {Name: "machines", Right: true},
 			{Name: "connected", Right: true, Rank: 5}, {Name: "sent", Right: true, Rank: 6}, {Name: "forwarders", Right: true, Rank: 7},
 			{Name: "hits", Right: true, Rank: 1}, {Name: "lists", Least: 6, Rank: 4}, {Name: "first_hour", Rank: 8}, {Name: "last_hour", Rank: 3},
+			{Name: "shared", Right: true, Rank: 9, Optional: true},
 		},
 		cells: func(x *inventory.Indicator) []string {
 			return []string{
 				x.Name, x.Type, strings.Join(x.Families, "; "), strconv.Itoa(x.Machines), strconv.Itoa(x.Connected), strconv.Itoa(x.Sent), strconv.Itoa(x.Forwarders),
-				strconv.FormatUint(x.Hits, 10), strings.Join(x.Lists, "; "), second(x.FirstHour), second(x.LastHour),
+				strconv.FormatUint(x.Hits, 10), strings.Join(x.Lists, "; "), second(x.FirstHour), second(x.LastHour), some(x.Shared),
 			}
 		},
 		read: (*inventory.Reader).Indicators,

@@ -93,21 +93,42 @@ func csvColumns() []csvColumn {
 	}
 }
 
+// detailColumns follow them, of what is put into d before each record.
+func detailColumns(d *Details) []csvColumn {
+	return []csvColumn{
+		{"client_name", func(*hits.Record) string { return d.Name }},
+		{"owner", func(*hits.Record) string { return d.Owner }},
+		{"site", func(*hits.Record) string { return d.Site }},
+		{"subscriber", func(*hits.Record) string { return d.Subscriber }},
+		{"shared", func(r *hits.Record) string { return truth(r, d.Shared) }},
+		{"asn", func(*hits.Record) string { return number(uint64(d.ASN)) }},
+		{"as_organization", func(*hits.Record) string { return d.Organization }},
+		{"country", func(*hits.Record) string { return d.Country }},
+		{"sector", func(*hits.Record) string { return d.Sector }},
+	}
+}
+
 // csvWriter writes RFC 4180 with every field in quotes: a spreadsheet whose
 // separator is another than the comma must not cut a field in two.
 type csvWriter struct {
 	w       io.Writer
+	opts    Options
+	details *Details // of the record that is being written
 	columns []csvColumn
 	end     string // of a line
 	buf     []byte
 	head    bool // the header is written
 }
 
-func newCSV(w io.Writer) *csvWriter { return &csvWriter{w: w, columns: csvColumns(), end: "\r\n"} }
+func newCSV(w io.Writer, o Options) *csvWriter {
+	d := new(Details)
+	return &csvWriter{w: w, opts: o, details: d, columns: append(csvColumns(), detailColumns(d)...), end: "\r\n"}
+}
 
 func (c *csvWriter) Write(r *hits.Record) error {
 	c.buf = c.buf[:0]
 	c.appendHeader()
+	*c.details = c.opts.details(r)
 	for i, col := range c.columns {
 		c.appendField(i, col.cell(r))
 	}

@@ -185,7 +185,8 @@ func TestCSV(t *testing.T) {
 		" reference tlp count observer dataset id sequence list_versions list_files group" +
 		" client_mac peer_ip peer_port proxy forwarder expected identity_source identity_trusted cpe_id device_id ecs_subnet fingerprint" +
 		" evidence joined hit_id noise connections destination_ip destination_port protocol bytes first_sha256 http_method http_host url_path" +
-		" query_sha256 user_agent tls_server_name tls_alpn ja4"
+		" query_sha256 user_agent tls_server_name tls_alpn ja4" +
+		" client_name owner site subscriber shared asn as_organization country sector"
 	if got := render(t, "csv", Options{}); got != `"`+strings.ReplaceAll(want, " ", `","`)+"\"\r\n" {
 		t.Errorf("without records: %q", got)
 	}

@@ -8,12 +8,13 @@ import (
 
 // linesWriter writes the journal's lines.
 type linesWriter struct {
-	w   io.Writer
-	buf []byte
+	w    io.Writer
+	opts Options
+	buf  []byte
 }
 
 func (l *linesWriter) Write(r *hits.Record) error {
-	l.buf = append(r.AppendJSON(l.buf[:0]), '\n')
+	l.buf = append(l.opts.detailed(r).AppendJSON(l.buf[:0]), '\n')
 	_, err := l.w.Write(l.buf)
 	return err
 }
@@ -23,6 +24,7 @@ func (l *linesWriter) Close() error { return nil }
 // jsonWriter writes one array, a record on each line.
 type jsonWriter struct {
 	w    io.Writer
+	opts Options
 	buf  []byte
 	some bool
 }
@@ -33,7 +35,7 @@ func (j *jsonWriter) Write(r *hits.Record) error {
 		before = ",\n"
 	}
 	j.some = true
-	j.buf = r.AppendJSON(append(j.buf[:0], before...))
+	j.buf = j.opts.detailed(r).AppendJSON(append(j.buf[:0], before...))
 	_, err := j.w.Write(j.buf)
 	return err
 }

@@ -3,8 +3,11 @@ package export
 import (
 	"bufio"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,28 +18,42 @@ import (
 	"sinkhole/hits"
 )
 
-// Report is what machines did in a day, each finding once, for one file a prefix in the form
-// of Shadowserver's event4_sinkhole_dns.
+// ReportOptions are the choices of a report.
+type ReportOptions struct {
+	Day          time.Time // its beginning, UTC
+	By           string    // what has a file of its own: ByPrefix, ByASN or ByOwner
+	Bits4, Bits6 int       // of a prefix
+	Options
+}
+
+// What may have a file of its own.
+const (
+	ByPrefix = "prefix"
+	ByASN    = "asn"
+	ByOwner  = "owner"
+)
+
+// Report is what machines did in a day, each finding once, for one file a prefix, autonomous
+// system or owner, in the form of Shadowserver's event4_sinkhole_dns.
 type Report struct {
-	day      time.Time // its beginning, UTC
-	bits4    int
-	bits6    int
+	o        ReportOptions
 	findings map[finding]*hits.Record
 }
 
 // finding is what makes a row: hits of one client and indicator are the same.
 type finding struct {
-	client    netip.Addr
-	indicator string
-	families  string
+	client     netip.Addr
+	indicator  string
+	families   string
+	subscriber string // of those who share an address each is one
 }
 
 // maxFindings bounds the memory of a report, to some 4 GB.
 const maxFindings = 4 << 20
 
-// NewReport is of the day that begins at a time, with files for prefixes of so many bits.
-func NewReport(day time.Time, bits4, bits6 int) *Report {
-	return &Report{day: day, bits4: bits4, bits6: bits6, findings: map[finding]*hits.Record{}}
+// NewReport returns an empty report.
+func NewReport(o ReportOptions) *Report {
+	return &Report{o: o, findings: map[finding]*hits.Record{}}
 }
 
 // Add takes a record in. The first hit of a finding stands in its row, which counts all.
@@ -44,7 +61,7 @@ func (p *Report) Add(r *hits.Record) error {
 	if !isFinding(r) {
 		return nil
 	}
-	key := finding{r.Client.IP, r.Threat.Indicator.Name, strings.Join(r.Sinkhole.Families, "\x00")}
+	key := finding{r.Client.IP, r.Threat.Indicator.Name, strings.Join(r.Sinkhole.Families, "\x00"), p.o.details(r).Subscriber}
 	if first := p.findings[key]; first != nil {
 		n := first.Sinkhole.Count + max(1, r.Sinkhole.Count)
 		if r.Time.Before(first.Time) {
@@ -69,51 +86,94 @@ func reduced(r *hits.Record) *hits.Record {
 	o.DNS.Question = r.DNS.Question
 	o.Threat.Indicator.Name = r.Threat.Indicator.Name
 	o.Sinkhole.Families, o.Sinkhole.Lists, o.Sinkhole.Count = r.Sinkhole.Families, r.Sinkhole.Lists, max(1, r.Sinkhole.Count)
+	o.Sinkhole.Ports, o.Sinkhole.PortsTruncated = r.Sinkhole.Ports, r.Sinkhole.PortsTruncated
 	return o
 }
 
 // Write makes the files in a directory, and gives their names in order. A file of that name
 // is replaced.
 func (p *Report) Write(dir string) (names []string, err error) {
-	rows := make([]*hits.Record, 0, len(p.findings))
+	files := make(map[string][]*hits.Record)
 	for _, r := range p.findings {
-		rows = append(rows, r)
+		of := p.word(r)
+		files[of] = append(files[of], r)
 	}
-	slices.SortFunc(rows, func(a, b *hits.Record) int {
-		return cmp.Or(a.Client.IP.Compare(b.Client.IP), a.Time.Compare(b.Time), cmp.Compare(a.Threat.Indicator.Name, b.Threat.Indicator.Name))
+	words := slices.SortedFunc(maps.Keys(files), func(a, b string) int {
+		return cmp.Or(p.compare(files[a][0], files[b][0]), cmp.Compare(a, b))
 	})
-	for len(rows) > 0 {
-		of := p.prefix(rows[0].Client.IP)
-		n := slices.IndexFunc(rows, func(r *hits.Record) bool { return !of.Contains(r.Client.IP) })
-		if n < 0 {
-			n = len(rows)
-		}
-		name := p.fileName(of)
-		if err := writeRows(filepath.Join(dir, name), rows[:n]); err != nil {
+	for _, word := range words {
+		rows := files[word]
+		slices.SortFunc(rows, func(a, b *hits.Record) int {
+			return cmp.Or(a.Client.IP.Compare(b.Client.IP), a.Time.Compare(b.Time), cmp.Compare(a.Threat.Indicator.Name, b.Threat.Indicator.Name))
+		})
+		name := fmt.Sprintf("%s-event4_sinkhole_dns-%s.csv", p.o.Day.Format(time.DateOnly), word)
+		if err := p.writeRows(filepath.Join(dir, name), rows); err != nil {
 			return names, err
 		}
-		names, rows = append(names, name), rows[n:]
+		names = append(names, name)
 	}
 	return names, nil
 }
 
+// compare puts prefixes into the order of their addresses, and leaves others to their names.
+func (p *Report) compare(a, b *hits.Record) int {
+	if p.o.By != ByPrefix {
+		return 0
+	}
+	return p.prefix(a.Client.IP).Addr().Compare(p.prefix(b.Client.IP).Addr())
+}
+
+// word is what the name of a record's file ends in. IntelMQ takes words of letters, digits and
+// underscores there, divided by hyphens.
+func (p *Report) word(r *hits.Record) string {
+	switch p.o.By {
+	case ByASN:
+		if n := p.o.details(r).ASN; n != 0 {
+			return fmt.Sprintf("as%d", n)
+		}
+		return unknownWord
+	case ByOwner:
+		return ownerWord(p.o.details(r).Owner)
+	}
+	return prefixWord(p.prefix(r.Client.IP))
+}
+
+// unknownWord is of findings whose autonomous system or owner is not known.
+const unknownWord = "unknown"
+
+// ownerWord has a hash where the name itself does not stand in it: two owners never share a
+// file.
+func ownerWord(owner string) string {
+	const longest = 64
+	if owner == "" {
+		return unknownWord
+	}
+	words := strings.FieldsFunc(strings.ToLower(owner), func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	})
+	word := strings.Join(words, "-")
+	if word == owner && word != unknownWord && len(word) <= longest {
+		return word
+	}
+	sum := sha256.Sum256([]byte(owner))
+	return strings.TrimLeft(word[:min(len(word), longest)]+"-"+hex.EncodeToString(sum[:4]), "-")
+}
+
 func (p *Report) prefix(a netip.Addr) netip.Prefix {
-	bits := p.bits4
+	bits := p.o.Bits4
 	if a.Is6() {
-		bits = p.bits6
+		bits = p.o.Bits6
 	}
 	return netip.PrefixFrom(a.WithZone(""), min(bits, a.BitLen())).Masked()
 }
 
-// fileName is what IntelMQ goes by: the day, the report, and words of letters, digits and
-// underscores.
-func (p *Report) fileName(of netip.Prefix) string {
+func prefixWord(of netip.Prefix) string {
 	words := strings.FieldsFunc(of.Addr().StringExpanded(), func(r rune) bool { return r == '.' || r == ':' })
-	return fmt.Sprintf("%s-event4_sinkhole_dns-%s-%d.csv", p.day.Format(time.DateOnly), strings.Join(words, "-"), of.Bits())
+	return fmt.Sprintf("%s-%d", strings.Join(words, "-"), of.Bits())
 }
 
 // writeRows replaces a file whole.
-func writeRows(path string, rows []*hits.Record) (err error) {
+func (p *Report) writeRows(path string, rows []*hits.Record) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -124,7 +184,7 @@ func writeRows(path string, rows []*hits.Record) (err error) {
 		}
 	}()
 	out := bufio.NewWriter(f)
-	w := newShadowserver(out)
+	w := newShadowserver(out, p.o.Options)
 	for _, r := range rows {
 		if err := w.Write(r); err != nil {
 			f.Close()

@@ -27,7 +27,7 @@ func TestReport(t *testing.T) {
 			}
 		})
 	}
-	p := NewReport(day, 24, 48)
+	p := NewReport(ReportOptions{Day: day, By: ByPrefix, Bits4: 24, Bits6: 48})
 	for _, r := range []*hits.Record{
 		from("192.0.2.7", func(r *hits.Record) { r.Sinkhole.Count = 5 }),
 		from("192.0.2.7", func(r *hits.Record) { r.Time, r.Client.Port = r.Time.Add(-time.Second), 1 }),

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,6 +21,8 @@ type Column struct {
 	// first. CSVOnly leaves it out always.
 	Rank    int
 	CSVOnly bool
+	// Optional leaves a column out of a table in which it is empty.
+	Optional bool
 }
 
 // Rows renders a view: as a table or CSV the columns of each row, as json (one array) or jsonl
@@ -56,6 +59,9 @@ func tableRows[T any](w io.Writer, opts Options, columns []Column, all []T, cell
 	var widths []int
 	for i, c := range columns {
 		if c.CSVOnly {
+			continue
+		}
+		if c.Optional && !slices.ContainsFunc(all, func(x T) bool { return cells(x)[i] != "" }) {
 			continue
 		}
 		head := strings.ToUpper(strings.ReplaceAll(c.Name, "_", " "))

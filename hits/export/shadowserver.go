@@ -11,7 +11,7 @@ import (
 // shadowserverColumns are those of the report event4_sinkhole_dns in its order, which has
 // clients of both address families: there is no event6_sinkhole_dns. What is not known stays
 // empty.
-func shadowserverColumns() []csvColumn {
+func shadowserverColumns(d *Details) []csvColumn {
 	none := func(*hits.Record) string { return "" }
 	family := func(r *hits.Record) string { return strings.ToLower(strings.Join(r.Sinkhole.Families, ", ")) }
 	return []csvColumn{
@@ -19,13 +19,13 @@ func shadowserverColumns() []csvColumn {
 		{"protocol", func(r *hits.Record) string { return r.Network.Transport }},
 		{"src_ip", func(r *hits.Record) string { return formatAddr(r.Client.IP) }},
 		{"src_port", func(r *hits.Record) string { return number(uint64(r.Client.Port)) }},
-		{"src_asn", none},
-		{"src_geo", none},
+		{"src_asn", func(*hits.Record) string { return number(uint64(d.ASN)) }},
+		{"src_geo", func(*hits.Record) string { return d.Country }},
 		{"src_region", none},
 		{"src_city", none},
-		{"src_hostname", none},
+		{"src_hostname", func(*hits.Record) string { return d.Name }},
 		{"src_naics", none},
-		{"src_sector", none},
+		{"src_sector", func(*hits.Record) string { return d.Sector }},
 		{"device_vendor", none},
 		{"device_type", none},
 		{"device_model", none},
@@ -52,8 +52,16 @@ func shadowserverQuery(r *hits.Record) string {
 // lines end as on Unix.
 type shadowserver struct{ csvWriter }
 
-func newShadowserver(w io.Writer) *shadowserver {
-	return &shadowserver{csvWriter{w: w, columns: shadowserverColumns(), end: "\n"}}
+func newShadowserver(w io.Writer, o Options) *shadowserver {
+	d := new(Details)
+	columns := shadowserverColumns(d)
+	if o.Details != nil { // the report has no such columns; IntelMQ keeps them as they are
+		columns = append(columns,
+			csvColumn{"src_owner", func(*hits.Record) string { return d.Owner }},
+			csvColumn{"src_site", func(*hits.Record) string { return d.Site }},
+			csvColumn{"src_subscriber", func(*hits.Record) string { return d.Subscriber }})
+	}
+	return &shadowserver{csvWriter{w: w, opts: o, details: d, columns: columns, end: "\n"}}
 }
 
 // Write leaves out what is no finding.

@@ -17,12 +17,15 @@ import (
 // indicator, with the observed data; what several have in common stands once.
 type stix struct {
 	w    io.Writer
+	opts Options
 	buf  []byte
 	told map[string]bool // ids of objects that are written already
 	err  error           // of an object that could not be rendered
 }
 
-func newSTIX(w io.Writer) *stix { return &stix{w: w, told: map[string]bool{}} }
+func newSTIX(w io.Writer, o Options) *stix {
+	return &stix{w: w, opts: o, told: map[string]bool{}}
+}
 
 // Namespaces of ids: that of the standard for observables (section 2.9), and our own, since
 // the other objects must not use that one.
@@ -178,7 +181,7 @@ func (s *stix) indicator(r *hits.Record, by string, marks []string) (id string) 
 
 // observables adds who asked whom for what.
 func (s *stix) observables(r *hits.Record) (refs []string) {
-	client := s.address(r.Client.IP)
+	client := s.client(r)
 	protocols := []string{"ipv4"}
 	if r.Client.IP.Is6() {
 		protocols[0] = "ipv6"
@@ -202,6 +205,20 @@ func (s *stix) observables(r *hits.Record) (refs []string) {
 		refs = append(refs, s.add(observable("domain-name", object{"value": name}, "value")))
 	}
 	return refs
+}
+
+// client adds the address of who asked, with its autonomous system.
+func (s *stix) client(r *hits.Record) string {
+	d := s.opts.details(r)
+	if d.ASN == 0 {
+		return s.address(r.Client.IP)
+	}
+	system := object{"number": d.ASN}
+	if d.Organization != "" {
+		system["name"] = d.Organization
+	}
+	in := s.add(observable("autonomous-system", system, "number"))
+	return s.add(observable(addressKind(r.Client.IP), object{"value": r.Client.IP.String(), "belongs_to_refs": []string{in}}, "value"))
 }
 
 func (s *stix) address(a netip.Addr) string {

@@ -15,10 +15,11 @@ import (
 type column struct {
 	head  string
 	cell  func(*hits.Record) string
-	live  int  // width where it cannot be measured
-	least int  // width below which it says nothing; 0: never cut
-	tail  bool // of a text too long the end is kept, as of a name
-	right bool // numbers
+	of    func(*Details) string // in the place of cell
+	live  int                   // width where it cannot be measured
+	least int                   // width below which it says nothing; 0: never cut
+	tail  bool                  // of a text too long the end is kept, as of a name
+	right bool                  // numbers
 	// rank orders what is left out where even the least widths do not fit:
 	// highest first.
 	rank int
@@ -71,6 +72,25 @@ func tableMark(r *hits.Record) string {
 	return strings.Join(marks, ", ")
 }
 
+// tableWho is who asked, in a cell: what tells most comes first.
+func tableWho(d *Details) string {
+	var words []string
+	for _, s := range []string{d.Name, d.Subscriber, d.Owner, d.Site} {
+		if s != "" {
+			words = append(words, s)
+		}
+	}
+	if d.Shared {
+		words = append(words, "shared")
+	}
+	if d.ASN != 0 {
+		words = append(words, strings.TrimSpace("AS"+strconv.FormatUint(uint64(d.ASN), 10)+" "+d.Country))
+	} else if d.Country != "" {
+		words = append(words, d.Country)
+	}
+	return strings.Join(words, ", ")
+}
+
 func tableName(r *hits.Record) string {
 	if r.Event.Dataset == hits.DatasetJournal {
 		return "(journal: " + r.Event.Action + ")"
@@ -109,6 +129,7 @@ type table struct {
 	w       io.Writer
 	width   int // 0: free
 	columns []column
+	opts    Options
 	sample  [][]string
 	fixed   bool
 	shown   []int // columns, by index
@@ -117,7 +138,10 @@ type table struct {
 }
 
 func newTable(w io.Writer, o Options) *table {
-	t := &table{w: w, width: o.Width, columns: tableColumns()}
+	t := &table{w: w, width: o.Width, columns: tableColumns(), opts: o}
+	if o.Details != nil {
+		t.columns = append(t.columns, column{head: "WHO", of: tableWho, live: 24, least: 10, rank: 2})
+	}
 	if o.Live {
 		widths := make([]int, len(t.columns))
 		for i, c := range t.columns {
@@ -130,8 +154,13 @@ func newTable(w io.Writer, o Options) *table {
 
 func (t *table) Write(r *hits.Record) error {
 	row := make([]string, len(t.columns))
+	d := t.opts.details(r)
 	for i, c := range t.columns {
-		row[i] = Printable(c.cell(r))
+		if c.of != nil {
+			row[i] = Printable(c.of(&d))
+		} else {
+			row[i] = Printable(c.cell(r))
+		}
 	}
 	if t.fixed {
 		return t.put(row)

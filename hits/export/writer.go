@@ -29,6 +29,21 @@ type Options struct {
 	// Live makes a table write each record at once, in columns of usual widths,
 	// for records that come in as they happen.
 	Live bool
+	// Details tells more of who asked; nil: nobody knows more.
+	Details func(*hits.Record) Details
+}
+
+// Details is what is known of a client beside its record.
+type Details struct {
+	hits.Who
+	hits.Place
+}
+
+func (o *Options) details(r *hits.Record) (d Details) {
+	if o.Details != nil {
+		d = o.Details(r)
+	}
+	return d
 }
 
 // Formats returns the formats that New knows.
@@ -37,22 +52,22 @@ func Formats() []string {
 }
 
 // New returns a Writer of a format: table, csv, json (one array), jsonl (the
-// journal's lines), stix (a bundle of STIX 2.1), shadowserver (the report
+// journal's lines, with what is known beside them), stix (a bundle of STIX 2.1), shadowserver (the report
 // event4_sinkhole_dns) or misp (a sighting on each line).
 func New(format string, w io.Writer, opts Options) (Writer, error) {
 	switch format {
 	case "table":
 		return newTable(w, opts), nil
 	case "csv":
-		return newCSV(w), nil
+		return newCSV(w, opts), nil
 	case "json":
-		return &jsonWriter{w: w}, nil
+		return &jsonWriter{w: w, opts: opts}, nil
 	case "jsonl":
-		return &linesWriter{w: w}, nil
+		return &linesWriter{w: w, opts: opts}, nil
 	case "stix":
-		return newSTIX(w), nil
+		return newSTIX(w, opts), nil
 	case "shadowserver":
-		return newShadowserver(w), nil
+		return newShadowserver(w, opts), nil
 	case "misp":
 		return &misp{w: w}, nil
 	}

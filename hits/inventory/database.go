@@ -16,7 +16,7 @@ import (
 )
 
 // schemaVersion stands in PRAGMA user_version. An inventory of another version is made anew.
-const schemaVersion = 1
+const schemaVersion = 2
 
 const (
 	dirMode  = 0o750
@@ -31,14 +31,15 @@ CREATE TABLE machine (
 	address TEXT NOT NULL, mac TEXT NOT NULL, cpe TEXT NOT NULL, device TEXT NOT NULL, via TEXT NOT NULL,
 	forwarder INTEGER NOT NULL, proven INTEGER NOT NULL,
 	first INTEGER NOT NULL, last INTEGER NOT NULL, connected INTEGER NOT NULL, sent INTEGER NOT NULL, many_behind INTEGER NOT NULL,
-	addresses TEXT NOT NULL, recent BLOB NOT NULL
+	addresses TEXT NOT NULL, recent BLOB NOT NULL,
+	subscriber TEXT NOT NULL, shared INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE activity (id INTEGER PRIMARY KEY, facts BLOB NOT NULL) STRICT;
 CREATE TABLE matched (id INTEGER PRIMARY KEY, rules TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE holder (address TEXT PRIMARY KEY, machine INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE progress (segment INTEGER NOT NULL, octets INTEGER NOT NULL, read_to INTEGER NOT NULL, journal TEXT NOT NULL) STRICT;
 INSERT INTO progress VALUES (0, 0, 0, '');
-PRAGMA user_version = 1;`
+PRAGMA user_version = 2;`
 
 // errUnusable says that a file is damaged, or of another version: it is set aside.
 var errUnusable = errors.New("the inventory cannot be used")

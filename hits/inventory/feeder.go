@@ -39,6 +39,9 @@ type feeder struct {
 	dir     string
 	only    func(*line) bool // which lines count; nil: all
 	damaged func(hits.Damage)
+	// subscriber tells who had an address; nil: nobody knows.
+	subscriber SubscriberOf
+	ports      []uint16
 	// committed is called when there is more to read; nil: nobody wants to know.
 	committed func()
 
@@ -66,7 +69,7 @@ type feeder struct {
 	statements                               []*sql.Stmt // all of them
 }
 
-const machineColumns = "id, key, address, mac, cpe, device, via, forwarder, proven, first, last, connected, sent, many_behind, addresses, recent"
+const machineColumns = "id, key, address, mac, cpe, device, via, forwarder, proven, first, last, connected, sent, many_behind, addresses, recent, subscriber, shared"
 
 func newFeeder(ctx context.Context, db *database, dir string, damaged func(hits.Damage)) (*feeder, error) {
 	f := &feeder{db: db, dir: dir, damaged: damaged}
@@ -79,10 +82,11 @@ func newFeeder(ctx context.Context, db *database, dir string, damaged func(hits.
 		{&f.findSpan, "SELECT facts FROM activity WHERE id = ?"},
 		{&f.findHolder, "SELECT machine FROM holder WHERE address = ?"},
 		{&f.matches.find, "SELECT id FROM matched WHERE rules = ?"},
-		{&f.putMachine, "INSERT INTO machine (" + machineColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" +
+		{&f.putMachine, "INSERT INTO machine (" + machineColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" +
 			" ON CONFLICT (id) DO UPDATE SET address = excluded.address, mac = excluded.mac, cpe = excluded.cpe, device = excluded.device," +
 			" via = excluded.via, forwarder = excluded.forwarder, proven = excluded.proven, first = excluded.first, last = excluded.last," +
-			" connected = excluded.connected, sent = excluded.sent, many_behind = excluded.many_behind, addresses = excluded.addresses, recent = excluded.recent"},
+			" connected = excluded.connected, sent = excluded.sent, many_behind = excluded.many_behind, addresses = excluded.addresses, recent = excluded.recent," +
+			" subscriber = excluded.subscriber, shared = excluded.shared"},
 		{&f.putSpan, "INSERT OR REPLACE INTO activity (id, facts) VALUES (?, ?)"},
 		{&f.putMatch, "INSERT INTO matched (id, rules) VALUES (?, ?)"},
 		{&f.putHolder, "INSERT OR REPLACE INTO holder (address, machine) VALUES (?, ?)"},
@@ -231,6 +235,7 @@ func (f *feeder) read(ctx context.Context, text []byte) error {
 		f.now.expected += l.count
 		return nil
 	}
+	f.findSubscriber(l)
 	id := l.identify(f.keyBuf)
 	f.keyBuf = id.key
 	m, err := f.machine(ctx, l, id)
@@ -329,7 +334,7 @@ func scanMachine(row scannable) (*machine, error) {
 func (m *machine) columns(addresses, recent any) []any {
 	return []any{
 		&m.id, &m.key, &m.address, &m.mac, &m.cpe, &m.device, &m.via, &m.forwarder, &m.proven,
-		&m.first, &m.last, &m.connected, &m.sent, &m.manyBehind, addresses, recent,
+		&m.first, &m.last, &m.connected, &m.sent, &m.manyBehind, addresses, recent, &m.subscriber, &m.shared,
 	}
 }
 
@@ -456,7 +461,7 @@ func (f *feeder) writeMachines(ctx context.Context) error {
 		}
 		f.rowBuf = m.recent.append(f.rowBuf[:0])
 		if _, err := f.putMachine.ExecContext(ctx, m.id, m.key, m.address, m.mac, m.cpe, m.device, m.via, m.forwarder, m.proven,
-			m.first, m.last, m.connected, m.sent, m.manyBehind, addresses, bytes.Clone(f.rowBuf)); err != nil {
+			m.first, m.last, m.connected, m.sent, m.manyBehind, addresses, bytes.Clone(f.rowBuf), m.subscriber, m.shared); err != nil {
 			return fault(err)
 		}
 		m.new, m.dirty = false, false

@@ -22,7 +22,9 @@ type Options struct {
 	Path    string        // the database
 	Journal string        // directory of the hit journal
 	Keep    time.Duration // how long hits are kept (for ever)
-	Logger  *zap.Logger
+	// Subscriber tells who had an address; nil: nobody knows.
+	Subscriber SubscriberOf
+	Logger     *zap.Logger
 }
 
 const (
@@ -206,7 +208,7 @@ func (x *Inventory) open(ctx context.Context) error {
 		x.feeder = nil
 		return err
 	}
-	x.feeder.counts = x.before
+	x.feeder.counts, x.feeder.subscriber = x.before, x.opts.Subscriber
 	return nil
 }
 

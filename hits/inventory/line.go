@@ -42,6 +42,10 @@ type line struct {
 	fingerprint []byte
 	evidence    []byte
 	count       uint64
+
+	morePorts  bool
+	subscriber string // of the address, and port, at the time; "": not known
+	shared     bool   // several subscribers have the address
 }
 
 // rule is an indicator on a list.
@@ -193,6 +197,8 @@ func (l *line) own(s *scanner, key []byte) {
 	case "ports":
 		l.ports = l.ports[:0]
 		s.elements(func() { l.ports = append(l.ports, s.uint()) })
+	case "ports_truncated":
+		l.morePorts = s.bool()
 	case "merged":
 		l.byClient = string(s.string()) == hits.MergedClient
 	case "count":

@@ -15,7 +15,9 @@ type machine struct {
 	id                             int64
 	key                            string
 	address, mac, cpe, device, via string
+	subscriber                     string
 	forwarder, proven              bool
+	shared                         bool // several subscribers have the address
 	first, last                    int64
 	connected, sent, manyBehind    int64 // when last; 0: never
 	addresses                      []Address
@@ -36,10 +38,14 @@ type identity struct {
 	key     []byte
 	address []byte // nil: the line has a forwarder's
 	byIP    bool   // nothing but the address tells the machine
+
+	subscriber string // who had the address, or a block of its ports
+	shared     bool   // several had it, and which of them it was is not known
 }
 
 // identify tells whose a line is. The MAC address is the machine's own and decides alone;
-// a device or a CPE has a household behind it, whose machines only their addresses tell.
+// a device or a CPE has a household behind it, whose machines only their addresses tell. Of
+// the others a subscriber is one, wherever it asks from.
 func (l *line) identify(buf []byte) (id identity) {
 	told := l.port == 0
 	id.address = l.address
@@ -52,8 +58,11 @@ func (l *line) identify(buf []byte) (id identity) {
 		id.key = concat(buf, "device ", l.device)
 	case l.trusted && len(l.cpe) > 0:
 		id.key = concat(buf, "cpe ", l.cpe)
+	case l.subscriber != "":
+		id.key, id.subscriber = append(append(buf[:0], "subscriber "...), l.subscriber...), l.subscriber
+		return id
 	default:
-		id.key, id.byIP = concat(buf, "address ", l.address), true
+		id.key, id.byIP, id.shared = concat(buf, "address ", l.address), true, l.shared
 		return id
 	}
 	switch {
@@ -79,6 +88,9 @@ func (m *machine) take(l *line, id identity) {
 	m.last = max(m.last, l.last)
 	m.proven = m.proven || l.proven
 	m.forwarder = l.forwarder
+	if m.key == string(id.key) { // else a landing's, of which the hits tell more
+		m.shared, m.subscriber = id.shared, id.subscriber
+	}
 	if len(id.address) > 0 {
 		update(&m.address, id.address)
 		if !id.byIP && !l.forwarder {

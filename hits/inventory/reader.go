@@ -116,9 +116,9 @@ func (f *Filter) hours() (from, to uint32) {
 
 func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]*Machine, error) {
 	from, to := f.hours()
-	columns := "id, forwarder, connected, sent"
+	columns := "id, forwarder, shared, connected, sent"
 	if whole || f.Client.IsValid() {
-		columns += ", address, addresses, mac, cpe, device, via, proven, first, last, many_behind"
+		columns += ", address, addresses, mac, cpe, device, via, proven, first, last, many_behind, subscriber"
 	}
 	rows, err := r.db.conn.QueryContext(ctx, "SELECT "+columns+
 		" FROM machine WHERE last >= ? AND first < ?", int64(from)*hour, min(int64(to), 1<<21)*hour)
@@ -136,20 +136,14 @@ func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]
 		room = room[1:]
 		var connected, sent, many int64
 		var addresses string
-		into := []any{&m.id, &m.Forwarder, &connected, &sent}
+		into := []any{&m.id, &m.Forwarder, &m.Shared, &connected, &sent}
 		if whole || f.Client.IsValid() {
-			into = append(into, &m.Address, &addresses, &m.MAC, &m.CPE, &m.Device, &m.Via, &m.SourceProven, (*int64)(&m.FirstSeen), (*int64)(&m.LastSeen), &many)
+			into = append(into, &m.Address, &addresses, &m.MAC, &m.CPE, &m.Device, &m.Via, &m.SourceProven, (*int64)(&m.FirstSeen), (*int64)(&m.LastSeen), &many, &m.Subscriber)
 		}
 		if err := rows.Scan(into...); err != nil {
 			return nil, fault(err)
 		}
-		m.Evidence, m.ManyBehind = Queried, many > 0
-		switch {
-		case sent > 0:
-			m.Evidence = Sent
-		case connected > 0:
-			m.Evidence = Connected
-		}
+		m.Evidence, m.ManyBehind = evidenceOf(connected, sent), many > 0
 		if m.Addresses, err = decodeAddresses(addresses); err != nil {
 			return nil, fmt.Errorf("%w: %w", errUnusable, err)
 		}
@@ -161,6 +155,9 @@ func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]
 }
 
 func (f *Filter) letsMachine(m *Machine) bool {
+	if _, ok := f.only[m.id]; f.only != nil && !ok {
+		return false
+	}
 	if f.Evidence == Connected && m.Evidence == Queried || f.Evidence == Sent && m.Evidence != Sent {
 		return false
 	}

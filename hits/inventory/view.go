@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sinkhole/hits"
 )
 
-// NameOf is who a client address was at a time; "" where that is not known.
-type NameOf func(address netip.Addr, at time.Time) string
+// WhoIs is whom a client was at a time.
+type WhoIs func(hits.Client) hits.Who
 
 // Filter chooses what a view is made of. The zero Filter lets all through.
 type Filter struct {
@@ -23,7 +25,9 @@ type Filter struct {
 	Evidence     string       // machines with this level at least; "": all
 	Limit        int          // only the first so many; 0: all
 	Hours        bool         // count by the hour, too
-	NameOf       NameOf       // nil: nobody knows
+	WhoIs        WhoIs        // nil: nobody knows
+
+	only map[int64]int // of these alone; nil: all
 }
 
 // Machine is a machine, or a forwarder, with the hits that a Filter let through. FirstSeen,
@@ -31,6 +35,9 @@ type Filter struct {
 type Machine struct {
 	Address      string           `json:"address"` // the latest; "": only a forwarder's is known
 	Name         string           `json:"name"`
+	Owner        string           `json:"owner"`
+	Site         string           `json:"site"`
+	Subscriber   string           `json:"subscriber"`
 	MAC          string           `json:"mac"`
 	CPE          string           `json:"cpe_id"`
 	Device       string           `json:"device_id"`
@@ -46,6 +53,7 @@ type Machine struct {
 	SourceProven bool             `json:"source_proven"` // of one hit at least
 	Forwarder    bool             `json:"forwarder"`     // no infected machine: who asked through it is not known
 	ManyBehind   bool             `json:"many_behind"`   // a hint: many machines are likely behind it
+	Shared       bool             `json:"shared"`        // several subscribers have the address: no single machine
 	Hours        []HourCount      `json:"hours"`         // nil without Filter.Hours
 
 	id      int64
@@ -74,6 +82,7 @@ type Family struct {
 	Connected  int      `json:"connected"`  // of Machines, with this evidence or more
 	Sent       int      `json:"sent"`       // of Machines
 	Forwarders int      `json:"forwarders"` // beside Machines
+	Shared     int      `json:"shared"`     // addresses of several subscribers, beside Machines
 	Indicators int      `json:"indicators"`
 	Lists      []string `json:"lists"`
 	Hits       uint64   `json:"hits"`
@@ -91,6 +100,7 @@ type Indicator struct {
 	Connected  int      `json:"connected"`
 	Sent       int      `json:"sent"`
 	Forwarders int      `json:"forwarders"`
+	Shared     int      `json:"shared"`
 	Hits       uint64   `json:"hits"`
 	FirstHour  Time     `json:"first_hour"`
 	LastHour   Time     `json:"last_hour"`
@@ -173,10 +183,18 @@ func (r *Reader) describe(m *Machine, f Filter) {
 	if m.Addresses == nil {
 		m.Addresses = []Address{}
 	}
-	if f.NameOf != nil {
-		if a, err := netip.ParseAddr(m.Address); err == nil {
-			m.Name = f.NameOf(a, time.Unix(0, int64(m.LastSeen)))
-		}
+	if f.WhoIs != nil {
+		m.name(f.WhoIs)
+	}
+}
+
+// name says whom the machine was when it was seen last.
+func (m *Machine) name(who WhoIs) {
+	a, _ := netip.ParseAddr(m.Address) // the zero Addr where none is known
+	w := who(hits.Client{Addr: a, MAC: m.MAC, Subscriber: m.Subscriber, At: time.Unix(0, int64(m.LastSeen))})
+	m.Name, m.Owner, m.Site = w.Name, w.Owner, w.Site
+	if m.Subscriber == "" && !m.Shared {
+		m.Subscriber = w.Subscriber
 	}
 }
 
@@ -191,10 +209,10 @@ func union(all, more []string) []string {
 
 // tally counts machines under a name, each once.
 type tally struct {
-	machines, connected, sent, forwarders int
-	hits                                  uint64
-	first, last                           uint32
-	by                                    *Machine // counted last
+	machines, connected, sent, forwarders, shared int
+	hits                                          uint64
+	first, last                                   uint32
+	by                                            *Machine // counted last
 }
 
 func (t *tally) add(m *Machine, x matched) {
@@ -209,6 +227,10 @@ func (t *tally) add(m *Machine, x matched) {
 	t.by = m
 	if m.Forwarder {
 		t.forwarders++
+		return
+	}
+	if m.Shared {
+		t.shared++
 		return
 	}
 	t.machines++
@@ -251,7 +273,7 @@ func (r *Reader) Families(ctx context.Context, f Filter) ([]*Family, error) {
 	}
 	out := make([]*Family, 0, len(tallies))
 	for name, t := range tallies {
-		x := &Family{Family: name, Machines: t.machines, Connected: t.connected, Sent: t.sent, Forwarders: t.forwarders, Hits: t.hits, Lists: []string{}}
+		x := &Family{Family: name, Machines: t.machines, Connected: t.connected, Sent: t.sent, Forwarders: t.forwarders, Shared: t.shared, Hits: t.hits, Lists: []string{}}
 		x.FirstHour, x.LastHour = t.hours()
 		indicators := make(map[indicatorName]bool)
 		for id := range matches[name] {
@@ -317,7 +339,7 @@ func (r *Reader) Indicators(ctx context.Context, f Filter) ([]*Indicator, error)
 	out := make([]*Indicator, 0, len(found))
 	for name, i := range found {
 		t := tallies[name]
-		i.Machines, i.Connected, i.Sent, i.Forwarders, i.Hits = t.machines, t.connected, t.sent, t.forwarders, t.hits
+		i.Machines, i.Connected, i.Sent, i.Forwarders, i.Shared, i.Hits = t.machines, t.connected, t.sent, t.forwarders, t.shared, t.hits
 		i.FirstHour, i.LastHour = t.hours()
 		slices.Sort(i.Families)
 		slices.Sort(i.Lists)
