@@ -131,6 +131,10 @@ func writtenFields(t *testing.T) map[string]bool {
 		action: actionStart, kind: "start", outcome: outcome(false), previousStop: stopUnclean, tornBytes: 1, lost: 1, accounting: new(Accounting),
 	}, testTime)
 
+	lines = e.appendAudit(lines, &Audit{
+		User: "alice", Role: "admin", Client: netip.MustParseAddrPort("192.0.2.9:40000"), Action: "allow", Object: "good.example", Reason: "ours",
+	}, testTime)
+
 	fields := map[string]bool{}
 	var walk func(value any, path string)
 	walk = func(value any, path string) {

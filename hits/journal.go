@@ -103,6 +103,8 @@ type Journal struct {
 	mu     sync.Mutex // guards additions to queues
 	queues atomic.Pointer[[]*Queue]
 
+	audits chan auditRequest
+
 	stopOnce sync.Once
 	stop     chan struct{} // closed by Close
 	done     chan struct{} // closed when the writer has ended
@@ -132,7 +134,7 @@ func Open(opts Options) (*Journal, error) {
 	}
 	j := &Journal{
 		opts: opts, log: opts.Logger, lock: lock,
-		bell: newBell(), stop: make(chan struct{}), done: make(chan struct{}),
+		bell: newBell(), stop: make(chan struct{}), done: make(chan struct{}), audits: make(chan auditRequest, auditsWaiting),
 	}
 	j.queues.Store(new([]*Queue))
 	w, err := j.newWriter()

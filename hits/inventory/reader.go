@@ -176,6 +176,12 @@ func (f *Filter) letsMachine(m *Machine) bool {
 
 // activities gives the machines their matches in the hours that count.
 func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*Machine) error {
+	return r.facts(ctx, f, machines, func(m *Machine, x fact) { m.count(x, f.Hours) })
+}
+
+// facts visits those of some machines whose hours count and whose matches the filter lets
+// through.
+func (r *Reader) facts(ctx context.Context, f Filter, machines map[int64]*Machine, visit func(*Machine, fact)) error {
 	from, to := f.hours()
 	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, facts FROM activity WHERE id >= ? AND id < ?",
 		activityID(int64(from)/spanHours, 0), activityID(min(int64(to)/spanHours+1, 1<<30), 0))
@@ -199,7 +205,7 @@ func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*M
 		}
 		err := eachFact(row, func(x fact) {
 			if from <= x.hour && x.hour < to && int(x.match) < len(lets) && lets[x.match] {
-				m.count(x, f.Hours)
+				visit(m, x)
 			}
 		})
 		if err != nil {
