@@ -17,6 +17,8 @@ func (c *Config) resolvePaths(dir string) {
 	c.Hits.IdentityKeyFile = under(dir, c.Hits.IdentityKeyFile)
 	c.Hits.Journal.SigningKeyFile = under(dir, c.Hits.Journal.SigningKeyFile)
 	c.Listen.Certificate, c.Listen.Key = under(dir, c.Listen.Certificate), under(dir, c.Listen.Key)
+	c.AllowFile, c.Console.TokensFile, c.Console.ClientCA = under(dir, c.AllowFile), under(dir, c.Console.TokensFile), under(dir, c.Console.ClientCA)
+	c.Console.Certificate, c.Console.Key = under(dir, c.Console.Certificate), under(dir, c.Console.Key)
 	for _, lists := range [][]List{c.Lists, c.Allow} {
 		for i := range lists {
 			l := &lists[i]

@@ -23,7 +23,6 @@ func unbuiltKeys() []unbuilt {
 
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
-		{key: "allow_file", part: "allowing from the console is"},
 
 		{key: "hits.names", part: "naming client addresses is"},
 		{key: "hits.geo", part: "locating client addresses is"},
@@ -33,9 +32,6 @@ func unbuiltKeys() []unbuilt {
 		{key: "landing.http", part: "the landing is"},
 		{key: "landing.tls", part: "the landing is"},
 		{key: "landing.tcp", part: "the landing is"},
-		{key: "console.tokens_file", part: "access to the console by token is"},
-		{key: "console.certificate", part: "encryption of the console is"},
-		{key: "console.key", part: "encryption of the console is"},
 	}
 }
 

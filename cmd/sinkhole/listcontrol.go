@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -197,6 +198,7 @@ func (s *server) answerApprove(r *http.Request) (any, error) {
 	} else {
 		u, answer.Version, err = s.lists.ApproveHeld(r.RemoteAddr, list, query.Get("version"))
 	}
+	s.auditControl(r, "approve", strings.TrimSpace(list+" "+query.Get("version")+strings.Join(entries, " ")), err)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ type descriptions struct {
 	verdicts, journaled, queued, lost, lines, segments, bytes, removed                        *prometheus.Desc
 	journalErrors                                                                             *prometheus.Desc
 	inventory                                                                                 inventoryDescriptions
+	console                                                                                   consoleDescriptions
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                  *prometheus.Desc
 	exchanges, discarded, healthy, rtt                                                        *prometheus.Desc
 	prefetches, cuts, cacheFlushed, cacheRestored, cacheFileErrors                            *prometheus.Desc
@@ -124,6 +125,7 @@ func newCollector(s *server) *collector {
 		cacheRestored:   d("cache_file_restored_total", "Answers that cache.file had at the start."),
 		cacheFileErrors: d("cache_file_errors_total", "Failed uses of cache.file.", "operation"),
 		inventory:       newInventoryDescriptions(d),
+		console:         newConsoleDescriptions(d),
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 		receivers:       newReceiverDescriptions(d),
@@ -150,6 +152,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	c.hits(m, c.s.journal.Stats())
 	c.desc.inventory.collect(m, c.s.inventory)
+	c.desc.console.collect(m, c.s.consoles)
 	for _, r := range c.s.receivers {
 		c.desc.receivers.collect(m, r)
 	}
