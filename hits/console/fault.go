@@ -24,15 +24,20 @@ type Problem struct {
 	Error string `json:"error"`
 }
 
+// statusOf is the HTTP status of an error.
+func statusOf(err error) int {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return http.StatusRequestEntityTooLarge
+	}
+	if f, ok := errors.AsType[*fault](err); ok {
+		return f.status
+	}
+	return http.StatusUnprocessableEntity
+}
+
 // refuse tells of an error, as JSON under /api/ and as text elsewhere.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	status := http.StatusUnprocessableEntity
-	if f, ok := errors.AsType[*fault](err); ok {
-		status = f.status
-	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		status = http.StatusRequestEntityTooLarge
-	}
+	status := statusOf(err)
 	if isAPI(r) {
 		answerJSON(w, status, Problem{err.Error()})
 		return

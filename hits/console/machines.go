@@ -108,7 +108,7 @@ func (s *site) machines(r *http.Request, q *query) (*Machines, error) {
 // mentions tells whether a text, in lower case, stands in what is shown of a machine.
 func mentions(m *inventory.Machine, text string) bool {
 	in := func(s string) bool { return strings.Contains(strings.ToLower(s), text) }
-	return in(m.Address) || in(m.Name) || in(m.MAC) || in(m.CPE) || in(m.Device) || in(m.Via) ||
+	return m.Forwarder && in("forwarder") || in(m.Address) || in(m.Name) || in(m.MAC) || in(m.CPE) || in(m.Device) || in(m.Via) ||
 		slices.ContainsFunc(m.Families, in) || slices.ContainsFunc(m.Lists, in) ||
 		slices.ContainsFunc(m.Addresses, func(a inventory.Address) bool { return in(a.Address) }) ||
 		slices.ContainsFunc(m.Indicators, func(i inventory.IndicatorCount) bool { return in(i.Name) })
