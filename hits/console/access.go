@@ -114,7 +114,7 @@ func (g *gate) protect(next http.Handler) http.Handler {
 			refuse(w, r, &fault{http.StatusForbidden, "found the host " + quoted(r.Host) + ", expected localhost or a loopback address: a page of another site may have been made to resolve to this machine. Set console.tokens_file to use another name"})
 			return
 		}
-		if err := g.cross.Check(r); err != nil {
+		if err := g.cross.Check(r); err != nil || embedded(r) {
 			g.count.forged.Add(1)
 			refuse(w, r, &fault{http.StatusForbidden, "the request was made by a page of another site"})
 			return
@@ -122,6 +122,16 @@ func (g *gate) protect(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// embedded tells whether a page of another site had the browser read something of ours, which it
+// could not see, but which would cost us, and be an export on record. Links may lead to pages.
+func embedded(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return isAPI(r) || r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
 // loopbackHost tells whether a browser meant this machine: else the name was made to lead here

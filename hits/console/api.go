@@ -65,6 +65,10 @@ func (s *site) addAPI(mux *http.ServeMux) {
 				return
 			}
 			if o.send != nil {
+				if r.Method != o.method { // HEAD
+					refuse(w, r, &fault{http.StatusMethodNotAllowed, "found " + r.Method + ", expected " + o.method})
+					return
+				}
 				if err := o.send(w, r, q); err != nil {
 					refuse(w, r, err)
 				}

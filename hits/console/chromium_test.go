@@ -38,14 +38,15 @@ func newChromium(t *testing.T) *chromium {
 		}
 		t.Skip("skipped: chromium is not installed")
 	}
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()))
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	c := new(chromium)
 	c.ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	t.Cleanup(func() { _ = chromedp.Cancel(c.ctx) }) // waits for its end
 	chromedp.ListenTarget(c.ctx, func(event any) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -113,8 +114,8 @@ func TestPagesInChromium(t *testing.T) {
 				}
 				c.quiet(t, at)
 				if dir := os.Getenv("SINKHOLE_SCREENSHOTS"); dir != "" {
-					c.run(t, chromedp.FullScreenshot(&picture, 90))
-					if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.jpg", name, width, scheme)), picture, 0o644); err != nil {
+					c.run(t, chromedp.FullScreenshot(&picture, 100))
+					if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), picture, 0o644); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -191,30 +191,39 @@ func (s *site) machine(r *http.Request, q *query) (*MachineDetail, error) {
 // ofMachine tells the records of a machine from others'. Whose a connection is only its address
 // tells, at the times at which the machine had it.
 func ofMachine(m *inventory.Machine) func(*hits.Record) bool {
-	had := func(r *hits.Record) bool {
-		return slices.ContainsFunc(m.Addresses, func(a inventory.Address) bool {
-			const around = inventory.Time(10 * time.Minute)
-			at := inventory.Time(r.Time.UnixNano())
-			return a.Address == r.Client.IP.String() && a.FirstSeen <= at && at <= a.LastSeen+around
-		})
-	}
-	address := func(r *hits.Record) bool { return r.Client.IP.String() == m.Address }
+	told := m.MAC != "" || m.Device != "" || m.CPE != "" // by a forwarder
 	return func(r *hits.Record) bool {
-		id := &r.Sinkhole.Identity
-		switch landing := r.Event.Dataset == hits.DatasetLanding; {
+		here := r.Client.IP.String() == m.Address
+		switch {
 		case m.Forwarder:
-			return r.Sinkhole.Forwarder && address(r)
-		case r.Sinkhole.Forwarder && m.MAC == "" && m.Device == "" && m.CPE == "":
-			return false
+			return r.Sinkhole.Forwarder && here
+		case r.Event.Dataset == hits.DatasetLanding:
+			return here && !told || told && had(m, r)
 		case m.MAC != "":
-			return r.Client.MAC == m.MAC || landing && had(r)
-		case m.Device != "":
-			return id.Trusted && id.Device == m.Device && (m.Address == "" || address(r)) || landing && had(r)
-		case m.CPE != "":
-			return id.Trusted && id.CPE == m.CPE && (m.Address == "" || address(r)) || landing && had(r)
+			return r.Client.MAC == m.MAC
+		case told:
+			return ofAppliance(m, r) && (m.Address == "" || here)
 		}
-		return address(r) && r.Client.MAC == "" && !(id.Trusted && (id.Device != "" || id.CPE != ""))
+		id := &r.Sinkhole.Identity
+		return here && !r.Sinkhole.Forwarder && r.Client.MAC == "" && !(id.Trusted && (id.Device != "" || id.CPE != ""))
 	}
+}
+
+func ofAppliance(m *inventory.Machine, r *hits.Record) bool {
+	id := &r.Sinkhole.Identity
+	if m.Device != "" {
+		return id.Trusted && id.Device == m.Device
+	}
+	return id.Trusted && id.Device == "" && id.CPE == m.CPE
+}
+
+// had tells whether a machine had the address of a record at its time.
+func had(m *inventory.Machine, r *hits.Record) bool {
+	const after = inventory.Time(10 * time.Minute)
+	at := inventory.Time(r.Time.UnixNano())
+	return slices.ContainsFunc(m.Addresses, func(a inventory.Address) bool {
+		return a.Address == r.Client.IP.String() && a.FirstSeen <= at && at <= a.LastSeen+after
+	})
 }
 
 // Families is the malware families.

@@ -75,18 +75,21 @@ func Listen(o Options) (*Server, error) {
 	s := &Server{log: o.Logger, secure: o.Certificate != nil, hasSite: o.Site != nil, count: new(counters)}
 	ctx, end := context.WithCancel(context.Background())
 	s.end = end
-	handler, err := s.handler(ctx, &o)
+	handler, err := s.handler(&o)
 	if err != nil {
+		end()
 		return nil, err
 	}
 	l, err := net.Listen("tcp", o.Addr.String())
 	if err != nil {
+		end()
 		return nil, err
 	}
 	l = netutil.LimitListener(l, maxConnections)
 	if s.secure {
 		c, err := tlsConfig(&o)
 		if err != nil {
+			end()
 			l.Close()
 			return nil, err
 		}
@@ -104,7 +107,7 @@ func Listen(o Options) (*Server, error) {
 // errOpen refuses a site that strangers reach.
 var errOpen = errors.New("other machines can reach this address, and no tokens file says who may use the console")
 
-func (s *Server) handler(ctx context.Context, o *Options) (http.Handler, error) {
+func (s *Server) handler(o *Options) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusOK, "ok")

@@ -174,6 +174,8 @@ func timeline(events []Event) []entry {
 	for _, e := range slices.Backward(events) {
 		all = append(all, entryOf(e.Record))
 	}
+	// Merged lines are written later than they began.
+	slices.SortStableFunc(all, func(a, b entry) int { return b.Time.Compare(a.Time) })
 	return all
 }
 
