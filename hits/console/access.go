@@ -107,9 +107,6 @@ func (g *gate) protect(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if g.secure {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
 		if g.tokens == nil && !loopbackHost(r.Host) {
 			refuse(w, r, &fault{http.StatusForbidden, "found the host " + quoted(r.Host) + ", expected localhost or a loopback address: a page of another site may have been made to resolve to this machine. Set console.tokens_file to use another name"})
 			return

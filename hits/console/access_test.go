@@ -400,8 +400,5 @@ func TestClientCertificates(t *testing.T) {
 		if a.StatusCode != c.want || !strings.Contains(string(body[:n]), c.role) {
 			t.Errorf("%s: %d %s, want %d as %s", name, a.StatusCode, body[:n], c.want, c.role)
 		}
-		if a.Header.Get("Strict-Transport-Security") == "" {
-			t.Errorf("%s: without Strict-Transport-Security", name)
-		}
 	}
 }

@@ -191,11 +191,19 @@ func (t *tokens) byCertificate(c *x509.Certificate) *User {
 	return nil
 }
 
+// cause is an error without the name of a system call.
+func cause(err error) error {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
 // readBounded reads a regular file.
 func readBounded(path string, most int64) ([]byte, os.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s: %w, expected a file that the user (uid %d) can read", path, cause(err), os.Geteuid())
 	}
 	if !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s: is a directory, device or pipe, expected a regular file", path)
