@@ -88,6 +88,9 @@ func TestPagesInChromium(t *testing.T) {
 	r.allowed = []Allowed{{Entry: "good.example", By: "alice", At: "2026-02-01T03:04:05Z", Comment: markup}}
 	for _, width := range []int64{1280, 390} {
 		for _, scheme := range []string{"light", "dark"} {
+			if testing.Short() && (width > 700 || scheme == "light") {
+				continue
+			}
 			c.run(t, emulation.SetDeviceMetricsOverride(width, 900, 1, width < 700),
 				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
 			for name, path := range map[string]string{

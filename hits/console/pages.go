@@ -163,7 +163,17 @@ func (t *templates) show(w http.ResponseWriter, r *http.Request, status int, nam
 	}
 	w.Header().Set(contentType, "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = out.WriteTo(w)
+	_, _ = w.Write(bytes.Map(undirected, out.Bytes()))
+}
+
+// undirected puts U+FFFD in the place of marks of direction, by which a name could look like
+// another one (Unicode UAX #9, section 2).
+func undirected(r rune) rune {
+	switch {
+	case r == 0x61c, r == 0x200e, r == 0x200f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
+		return 0xfffd
+	}
+	return r
 }
 
 func (t *templates) fault(w http.ResponseWriter, r *http.Request, p *page, err error) {

@@ -37,6 +37,9 @@ func TestNothingIsMarkup(t *testing.T) {
 		if strings.Contains(body, "<script>") || strings.Contains(body, "<img") || strings.Contains(body, "<b>.") {
 			t.Errorf("%s renders what others wrote", path)
 		}
+		if strings.ContainsAny(body, "\u202e\u2066") {
+			t.Errorf("%s has a mark of direction", path)
+		}
 		if found := foreign.FindString(body); found != "" {
 			t.Errorf("%s has %q", path, found)
 		}

@@ -22,7 +22,7 @@ import (
 )
 
 // markup is what a name, a family or a user agent may hold to be rendered.
-const markup = `<script>alert(1)</script><img src=x onerror=alert(2)>`
+const markup = "\u202e" + `<script>alert(1)</script><img src=x onerror=alert(2)>`
 
 // policy has the indicators of the test's hits.
 type policy struct{}

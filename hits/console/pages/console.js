@@ -8,11 +8,13 @@
   const known = new Set([...body.rows].map((row) => row.dataset.id));
   let paused = false, waiting = [];
 
+  // Marks of direction could make a name look like another one.
+  const plain = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
   const cell = (row, label, text, kind) => {
     const td = row.insertCell();
     td.dataset.label = label;
     if (kind) td.className = kind;
-    td.textContent = text || "";
+    td.textContent = plain(text || "");
     return td;
   };
   const add = (e) => {
@@ -32,7 +34,7 @@
       const a = document.createElement("a");
       a.href = "/indicators/" + encodeURIComponent(name);
       a.className = "id";
-      a.textContent = name;
+      a.textContent = plain(name);
       at.append(a);
     }
     cell(row, "Families", (s.families || []).join(", ") || "none named");
