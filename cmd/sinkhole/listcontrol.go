@@ -92,6 +92,7 @@ func (s *server) answerRefresh(r *http.Request) (any, error) {
 		before[l.Name] = l.Version
 	}
 	err := s.lists.Refresh(r.Context(), names...)
+	s.auditControl(r, "refresh", strings.Join(names, " "), err)
 	after, _ := chosenLists(s.statuses(), names)
 	answer := refreshAnswer{Lists: []refreshedList{}, Indicators: s.lists.Policy().Indicators()}
 	told := false

@@ -24,7 +24,7 @@ const readWithin = 20 * time.Second
 
 // events are the newest that a filter lets through, oldest first.
 func (s *site) events(ctx context.Context, f hits.Filter) ([]Event, error) {
-	free, err := s.place(ctx, s.views, placeWithin)
+	free, err := s.place(ctx, s.reads, placeWithin)
 	if err != nil {
 		return nil, err
 	}

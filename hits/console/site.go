@@ -158,7 +158,8 @@ type site struct {
 	count *counters
 	log   *zap.Logger
 
-	views   chan struct{} // a place for each reading of the inventory or the journal
+	views   chan struct{} // a place for each reading of the inventory, which may take much memory
+	reads   chan struct{} // and of the journal
 	exports chan struct{}
 	streams chan struct{}
 }
@@ -166,7 +167,8 @@ type site struct {
 // Bounds of what may be under way at once. What finds no place waits for a while, and is
 // refused then.
 const (
-	maxViews   = 2
+	maxViews   = 1
+	maxReads   = 2
 	maxExports = 2
 	maxStreams = 16
 
@@ -176,7 +178,7 @@ const (
 func newSite(o *Options, g *gate, count *counters) *site {
 	return &site{
 		Site: o.Site, gate: g, count: count, log: o.Logger,
-		views: make(chan struct{}, maxViews), exports: make(chan struct{}, maxExports), streams: make(chan struct{}, maxStreams),
+		views: make(chan struct{}, maxViews), reads: make(chan struct{}, maxReads), exports: make(chan struct{}, maxExports), streams: make(chan struct{}, maxStreams),
 	}
 }
 
