@@ -38,6 +38,8 @@ type Spec struct {
 	// SecretFile is read for each fetch and transfer, in place of Secret and
 	// TSIG.Secret. Empty: these hold.
 	SecretFile string
+	// Edited is a list that people take entries out of: it is never held for what it lost.
+	Edited bool
 }
 
 // TSIG is the key of a zone transfer (RFC 8945).

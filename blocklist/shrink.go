@@ -66,7 +66,7 @@ func (l *Lists) putUnlessWeaker(specs []Spec, next map[string]*content, cause st
 }
 
 func (l *Lists) isApproved(spec *Spec, digest, cause string) bool {
-	return cause == causeApproved || digest != "" && l.approvals.has(spec.Name, digest)
+	return spec.Edited || cause == causeApproved || digest != "" && l.approvals.has(spec.Name, digest)
 }
 
 // precedes tells whether a list's content is what new content of it is compared

@@ -37,7 +37,19 @@ func badFiles() map[string][]string {
 			`2:11: cache.memory: found 64, expected at least 1MiB`,
 		},
 		"console_open": {
-			`2:11: console.listen: found [::]:8080, which other machines can reach, and its pages would show hits without authentication (console.tokens_file); use a loopback address, and metrics.listen for /metrics, /healthz and /readyz`,
+			`2:11: console.listen: found [::]:8080, which other machines can reach, and nothing that says who may use it, expected console.tokens_file too; or use a loopback address, and metrics.listen for /metrics, /healthz and /readyz`,
+		},
+		"allow_file": {
+			`3:12: allow[0].name: found "allow_file" twice, first on line 1, expected each list to have a name of its own`,
+		},
+		"console_access": {
+			`2:11: console.listen: found 192.0.2.10:8443, which other machines can reach, and nothing that says who may use it, expected console.tokens_file too; or use a loopback address, and metrics.listen for /metrics, /healthz and /readyz`,
+			`3:16: console.certificate: found a certificate without console.key, expected the PEM file of its private key too`,
+			`4:14: console.client_ca: found authorities of client certificates, and nothing that says which role whose has, expected console.tokens_file too, with lines such as: alice responder certificate`,
+		},
+		"console_client_ca": {
+			`2:8: console.key: found a key without console.certificate, expected the PEM file of its certificate too`,
+			`3:14: console.client_ca: found authorities of client certificates, which are part of TLS, expected console.certificate and console.key too`,
 		},
 		"continued_value": {
 			`3:5: found a value that runs on into the next line; check the indentation of that line, or put quotes around the value`,
@@ -411,10 +423,6 @@ func badFiles() map[string][]string {
 			`2:9: sinkhole.ipv4: found auto, its default (the address that the client asked), which holds only while every listener is on loopback, and listen.tls has 0.0.0.0:853; set an address, none, or another action`,
 			`13:9: sinkhole.ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 			`15:36: lists[0].ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
-			`16:13: allow_file: allowing from the console is not built yet in this version; leave it at ""`,
-			`18:16: console.tokens_file: access to the console by token is not built yet in this version; leave it at ""`,
-			`19:16: console.certificate: encryption of the console is not built yet in this version; leave it at ""`,
-			`20:8: console.key: encryption of the console is not built yet in this version; leave it at ""`,
 		},
 		"webhook": {
 			`3:12: hits.webhook: found a webhook without hits.inventory, expected that too: it is told of its machines`,

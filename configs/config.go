@@ -23,7 +23,7 @@ type Config struct {
 	Lists     []List   `yaml:"lists" doc:"the threat lists; earlier ones win"`
 	Allow     []List   `yaml:"allow" doc:"lists of what is never blocked, in the same form as lists (action, ipv4, ipv6 and ede have no meaning here); a match here always wins"`
 	ListStore string   `yaml:"list_store" doc:"directory of what is kept of lists: last good copies, held updates, approvals; empty: nothing, then no list may come over the network"`
-	AllowFile string   `yaml:"allow_file" doc:"where allow entries made in the console are kept"`
+	AllowFile string   `yaml:"allow_file" doc:"file of the names, addresses and prefixes that were allowed in the console, a list of allow by the name allow_file; made when missing; empty: nothing can be allowed there"`
 	Guard     Guard    `yaml:"guard"`
 	Hits      Hits     `yaml:"hits"`
 	Landing   Landing  `yaml:"landing"`
@@ -197,10 +197,11 @@ type Landing struct {
 
 // Console is the operator's HTTP server.
 type Console struct {
-	Listen      netip.AddrPort `yaml:"listen" doc:"address of the console; for now it serves /metrics, /healthz and /readyz only; loopback only without tokens_file; empty: none"`
-	TokensFile  string         `yaml:"tokens_file" doc:"file of access tokens"`
-	Certificate string         `yaml:"certificate" doc:"PEM file of the console's certificate"`
+	Listen      netip.AddrPort `yaml:"listen" doc:"address of the console: pages, API under /api/v1, and /metrics, /healthz and /readyz, which need no token; loopback only without tokens_file; empty: none"`
+	TokensFile  string         `yaml:"tokens_file" doc:"file of who may use it, NAME ROLE HASH a line, as sinkhole console token prints them, and read again when it changes; empty: whoever reaches it may do all"`
+	Certificate string         `yaml:"certificate" doc:"PEM file of the console's certificate; reloaded when it changes; empty: no TLS"`
 	Key         string         `yaml:"key" doc:"PEM file of its private key"`
+	ClientCA    string         `yaml:"client_ca" doc:"PEM file of the authorities of client certificates, in place of tokens; tokens_file has a line NAME ROLE certificate for each name in them"`
 }
 
 // Metrics is the HTTP server for monitoring.

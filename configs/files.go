@@ -201,6 +201,7 @@ func (c *Config) CheckFiles() error {
 		check("landing.notice", err)
 	}
 	check("list_store", checkDirectory(c.ListStore))
+	check("allow_file", checkOwnFile(c.AllowFile))
 	check("cache.file", checkOwnFile(c.Cache.File))
 	check("hits.journal.path", checkDirectory(c.Hits.Journal.Path))
 	if to, err := c.Hits.SyslogReceiver(); err == nil {

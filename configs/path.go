@@ -20,6 +20,8 @@ func (c *Config) resolvePaths(dir string) {
 	c.Listen.Certificate, c.Listen.Key = under(dir, c.Listen.Certificate), under(dir, c.Listen.Key)
 	c.Landing.Notice = under(dir, c.Landing.Notice)
 	c.Landing.Certificate, c.Landing.Key = under(dir, c.Landing.Certificate), under(dir, c.Landing.Key)
+	c.AllowFile, c.Console.TokensFile, c.Console.ClientCA = under(dir, c.AllowFile), under(dir, c.Console.TokensFile), under(dir, c.Console.ClientCA)
+	c.Console.Certificate, c.Console.Key = under(dir, c.Console.Certificate), under(dir, c.Console.Key)
 	for _, lists := range [][]List{c.Lists, c.Allow} {
 		for i := range lists {
 			l := &lists[i]

@@ -169,7 +169,7 @@ func TestMarkdownHasEveryKey(t *testing.T) {
 		"| `hits.journal.keep` | `90d` | closed segments older than this are removed |",
 		"| `cache.memory` | `64MiB` | bound of the cache |",
 		"| `sinkhole.ttl` | `60s` | TTL of the answer |",
-		"| `allow_file` | `\"\"` | where allow entries made in the console are kept (not built yet) |",
+		"| `allow_file` | `\"\"` |",
 		"| `listen.dns` | `[127.0.0.1:5300, [::1]:5300]` |",
 	} {
 		if !strings.Contains(table, row) {

@@ -23,11 +23,6 @@ func unbuiltKeys() []unbuilt {
 
 		{key: "sinkhole.ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
 		{key: "lists[].ipv6", part: "an address for each hit is", built: noPrefix, leave: "an address, none or auto"},
-		{key: "allow_file", part: "allowing from the console is"},
-
-		{key: "console.tokens_file", part: "access to the console by token is"},
-		{key: "console.certificate", part: "encryption of the console is"},
-		{key: "console.key", part: "encryption of the console is"},
 	}
 }
 

@@ -220,6 +220,9 @@ func (v *validator) sinks(key string, ipv4, ipv6 Sink) {
 // used once: hits, metrics and commands show it.
 func (v *validator) names() {
 	first := make(map[string]string)
+	if v.AllowFile != "" {
+		first[AllowFileList] = "allow_file"
+	}
 	v.eachList(func(key string, l List) {
 		v.ownName(key+".name", l.Name, "list", "operation-secure", first)
 	})
@@ -377,9 +380,7 @@ func (v *validator) journal() {
 // pages checks the HTTP listeners.
 func (v *validator) pages() {
 	console, metrics := v.Console.Listen, v.Metrics.Listen
-	if console.IsValid() && !console.Addr().IsLoopback() && v.Console.TokensFile == "" {
-		v.fault("console.listen", "found %s, which other machines can reach, and its pages would show hits without authentication (console.tokens_file); use a loopback address, and metrics.listen for /metrics, /healthz and /readyz", console)
-	}
+	v.consoleAccess()
 	if console.IsValid() && console == metrics && console.Port() != 0 {
 		v.fault("metrics.listen", `found %s, which console.listen has too; leave it at "", the console serves /metrics then`, metrics)
 	}

@@ -136,6 +136,9 @@ func writtenFields(t *testing.T) map[string]bool {
 	lines = e.appendConnection(lines, testConnection(func(c *Connection) {
 		c.Noise, c.Forwarder, c.Expected, c.Count, c.Payload = true, true, true, 2, []byte("x")
 	}), testTime)
+	lines = e.appendAudit(lines, &Audit{
+		User: "alice", Role: "admin", Client: netip.MustParseAddrPort("192.0.2.9:40000"), Action: "allow", Object: "good.example", Reason: "ours",
+	}, testTime)
 
 	fields := map[string]bool{}
 	var walk func(value any, path string)

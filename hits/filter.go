@@ -40,6 +40,10 @@ type Filter struct {
 	// Journal includes the journal's own records (start, stop, lost) of the
 	// time asked for; the other fields do not apply to them.
 	Journal bool
+	// Audit includes the records of what people did, in the same way.
+	Audit bool
+	// Only is asked last, of records that all else lets through (all).
+	Only func(*Record) bool
 	// Damaged is told of each line that cannot be read. Without it they are in
 	// the [DamageError] that Read returns at its end.
 	Damaged func(Damage)
@@ -65,8 +69,15 @@ func (f *Filter) match(r *Record) bool {
 	if !from.IsZero() && r.End().Before(from) || !to.IsZero() && !r.Time.Before(to) {
 		return false
 	}
-	if r.Event.Dataset == DatasetJournal {
+	return f.about(r) && (f.Only == nil || f.Only(r))
+}
+
+func (f *Filter) about(r *Record) bool {
+	switch r.Event.Dataset {
+	case DatasetJournal:
 		return f.Journal
+	case DatasetAudit:
+		return f.Audit
 	}
 	return f.matchKind(r) && f.matchClient(r) &&
 		(f.Family == "" || r.HasFamily(f.Family)) &&

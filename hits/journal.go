@@ -104,6 +104,7 @@ type Journal struct {
 	queues atomic.Pointer[[]*Queue]
 
 	landings connectionQueue
+	audits   chan auditRequest
 
 	stopOnce sync.Once
 	stop     chan struct{} // closed by Close
@@ -134,7 +135,7 @@ func Open(opts Options) (*Journal, error) {
 	}
 	j := &Journal{
 		opts: opts, log: opts.Logger, lock: lock,
-		bell: newBell(), stop: make(chan struct{}), done: make(chan struct{}),
+		bell: newBell(), stop: make(chan struct{}), done: make(chan struct{}), audits: make(chan auditRequest, auditsWaiting),
 	}
 	j.landings.count = &j.count
 	j.queues.Store(new([]*Queue))

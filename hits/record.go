@@ -25,6 +25,7 @@ type Record struct {
 	Network  RecordNetwork  `json:"network"`
 	DNS      RecordDNS      `json:"dns"`
 	Threat   RecordThreat   `json:"threat"`
+	User     RecordUser     `json:"user"` // of audit records
 	Sinkhole RecordSinkhole `json:"sinkhole"`
 	RecordConnection
 
@@ -43,8 +44,15 @@ type RecordEvent struct {
 	ID       string    `json:"id"`
 	Sequence uint64    `json:"sequence"`
 	Dataset  string    `json:"dataset"`
-	Start    time.Time `json:"start"` // of a merged line: the first hit
-	End      time.Time `json:"end"`   // of a merged line: the last hit
+	Reason   string    `json:"reason"` // of audit records
+	Start    time.Time `json:"start"`  // of a merged line: the first hit
+	End      time.Time `json:"end"`    // of a merged line: the last hit
+}
+
+// RecordUser is who did what an audit record tells.
+type RecordUser struct {
+	Name  string   `json:"name"`
+	Roles []string `json:"roles"`
 }
 
 // Endpoint is who asked. The port is 0 where a forwarder told the address.
@@ -148,6 +156,8 @@ type RecordSinkhole struct {
 	PortsTruncated     bool     `json:"ports_truncated"`
 	IndicatorsDistinct int      `json:"indicators_distinct"`
 	IndicatorsAtLeast  bool     `json:"indicators_at_least"`
+
+	Object string `json:"object"` // of audit records: what something was done to
 
 	// Of the journal's own records.
 	Lost            uint64      `json:"lost"`

@@ -130,6 +130,7 @@ func (w *writer) cycle(now time.Time) (busy bool) {
 		w.hitAt = now
 	}
 	emitted := w.merge.flush(now, false, flushBatch, func(g *group) { w.emitGroup(g, now) })
+	w.audit(now)
 	w.write(now)
 	w.out.syncIfDue(now)
 	if now.Sub(w.ticked) >= tick {
@@ -317,6 +318,7 @@ func (w *writer) finish() {
 	for w.merge.pending > 0 {
 		w.merge.flush(now, true, flushBatch, func(g *group) { w.emitGroup(g, now) })
 	}
+	w.audit(now)
 	_ = w.flush(now) // the record that follows tells of what failed
 	w.reportLost(now)
 	s := w.j.Stats()

@@ -21,6 +21,7 @@ func checkBeside(c *configs.Config) error {
 	faults, _ := errors.AsType[configs.Faults](c.CheckFiles())
 	faults = append(faults, sourceFaults(c)...)
 	faults = append(faults, certificateFaults(c)...)
+	faults = append(faults, consoleFaults(c)...)
 	if len(faults) == 0 {
 		return nil
 	}

@@ -20,7 +20,11 @@ func details(file string) func(*hits.Record) export.Details {
 		return nil
 	}
 	log, _ := newLogger(configs.Log{Level: configs.LogWarn, Format: configs.LogConsole})
-	who, where := commandNames(c, log).whoIs(), places(c, log)
+	return detailsOf(commandNames(c, log).whoIs(), places(c, log))
+}
+
+// detailsOf is what names and places tell of a record's client; nil: nothing.
+func detailsOf(who func(hits.Client) hits.Who, where *geo.Geo) func(*hits.Record) export.Details {
 	if who == nil && where == nil {
 		return nil
 	}

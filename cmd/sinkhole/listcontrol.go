@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -91,6 +92,7 @@ func (s *server) answerRefresh(r *http.Request) (any, error) {
 		before[l.Name] = l.Version
 	}
 	err := s.lists.Refresh(r.Context(), names...)
+	s.auditControl(r, "refresh", strings.Join(names, " "), err)
 	after, _ := chosenLists(s.statuses(), names)
 	answer := refreshAnswer{Lists: []refreshedList{}, Indicators: s.lists.Policy().Indicators()}
 	told := false
@@ -197,6 +199,7 @@ func (s *server) answerApprove(r *http.Request) (any, error) {
 	} else {
 		u, answer.Version, err = s.lists.ApproveHeld(r.RemoteAddr, list, query.Get("version"))
 	}
+	s.auditControl(r, "approve", strings.TrimSpace(list+" "+query.Get("version")+strings.Join(entries, " ")), err)
 	if err != nil {
 		return nil, err
 	}

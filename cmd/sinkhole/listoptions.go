@@ -42,6 +42,9 @@ func specs(c *configs.Config) (all []blocklist.Spec) {
 	for _, l := range c.Allow {
 		all = append(all, spec(l, true))
 	}
+	if allowFileExists(c.AllowFile) { // the server makes it
+		all = append(all, blocklist.Spec{Name: configs.AllowFileList, Source: literalSource(c.AllowFile), Allow: true, Format: format.Kind(configs.FormatDomains), Edited: true})
+	}
 	for _, l := range c.Lists {
 		all = append(all, spec(l, false))
 	}

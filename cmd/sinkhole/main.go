@@ -89,7 +89,7 @@ func newRoot() *cobra.Command {
 	var file string
 	root.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration file (default: the embedded reference configuration)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
-	root.AddCommand(newServe(&file), newCheck(&file), newExplain(&file), newLists(&file), newHits(&file), newCache(&file), newReload(&file), newVersion())
+	root.AddCommand(newServe(&file), newCheck(&file), newExplain(&file), newLists(&file), newHits(&file), newCache(&file), newConsole(), newReload(&file), newVersion())
 	return root
 }
 

@@ -51,6 +51,7 @@ type descriptions struct {
 	verdicts, journaled, queued, lost, lines, segments, bytes, removed                                *prometheus.Desc
 	journalErrors                                                                                     *prometheus.Desc
 	inventory                                                                                         inventoryDescriptions
+	console                                                                                           consoleDescriptions
 	names                                                                                             nameDescriptions
 	webhook                                                                                           webhookDescriptions
 	cacheHits, cacheMisses, cacheExpired, cacheEvicted, cacheSize, cacheUsed                          *prometheus.Desc
@@ -130,6 +131,7 @@ func newCollector(s *server) *collector {
 		inventory:       newInventoryDescriptions(d),
 		names:           newNameDescriptions(d),
 		webhook:         newWebhookDescriptions(d),
+		console:         newConsoleDescriptions(d),
 		health:          newHealthDescriptions(d),
 		connections:     newConnectionDescriptions(d),
 		receivers:       newReceiverDescriptions(d),
@@ -160,6 +162,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.desc.landing.collect(m, c.s.landing, c.s.journal.Stats())
 	c.desc.names.collect(m, c.s.names)
 	c.desc.webhook.collect(m, c.s.webhook)
+	c.desc.console.collect(m, c.s.consoles)
 	for _, r := range c.s.receivers {
 		c.desc.receivers.collect(m, r)
 	}

@@ -108,7 +108,16 @@ func (s *server) greet(w io.Writer) {
 	s.greetEncrypted(w)
 	fmt.Fprintf(w, "  %s from %s; hits are written to %s\n", plural(p.Indicators(), "indicator", "indicators"), listsText(s.lists.Status()), shortPath(s.started.Hits.Journal.Path))
 	for _, c := range s.consoles {
-		fmt.Fprintf(w, "  metrics and health on http://%s/metrics, /healthz, /readyz\n", c.Addr())
+		scheme := "http"
+		if c.Secure() {
+			scheme = "https"
+		}
+		if c.HasSite() {
+			fmt.Fprintf(w, "  console on %s://%s/, its API under /api/v1\n", scheme, c.Addr())
+		}
+		if !c.HasSite() || !s.started.Metrics.Listen.IsValid() {
+			fmt.Fprintf(w, "  metrics and health on %s://%s/metrics, /healthz, /readyz\n", scheme, c.Addr())
+		}
 	}
 	s.landing.greet(w)
 	if name := p.Example(); name != "" {

@@ -48,6 +48,7 @@ type server struct {
 	consoles    []*console.Server
 	receivers   []receiver                     // that hits are sent to
 	stream      atomic.Pointer[hitsink.Stream] // among them; nil: none
+	pages       *certificate.Certificate       // of the console; nil: none
 	control     *control
 	answers     *cacheFile     // nil: the cache begins empty
 	inventory   *inventoryFeed // nil: none
@@ -59,11 +60,12 @@ type server struct {
 
 	signals <-chan os.Signal // ends a start that waits
 
-	state   atomic.Pointer[string] // why the server is not ready; nil: it is
-	serving atomic.Bool            // queries are answered: list updates run in the background
-	reloads sync.Mutex             // one reload at a time; guards config
-	config  *configs.Config        // in force
-	started *configs.Config        // at the start, for keys that need a restart
+	state    atomic.Pointer[string] // why the server is not ready; nil: it is
+	serving  atomic.Bool            // queries are answered: list updates run in the background
+	allowing sync.Mutex             // one change of allow_file at a time
+	reloads  sync.Mutex             // one reload at a time; guards config
+	config   *configs.Config        // in force
+	started  *configs.Config        // at the start, for keys that need a restart
 }
 
 // newServer takes all that a server holds: the journal, the sockets, the lists.
@@ -213,6 +215,11 @@ func (s *server) openConsoles(c *configs.Config) error {
 		if withMetrics {
 			o.Metrics = handler
 		}
+		if key == "console.listen" {
+			if err := s.openSite(c, &o); err != nil {
+				return err
+			}
+		}
 		l, err := console.Listen(o)
 		switch {
 		case err == nil:
@@ -344,6 +351,9 @@ func (s *server) stop() error {
 	for _, c := range s.consoles {
 		c.Shutdown(ctx)
 	}
+	if s.pages != nil {
+		s.pages.Close()
+	}
 	_ = s.log.Sync()
 	return err
 }
@@ -398,7 +408,7 @@ func (s *server) logAccount() {
 // restart.
 func reloadable(key string) bool {
 	switch key {
-	case "lists", "allow", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "clients.response_rate_limit", "clients.cookie_secret_file", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
+	case "lists", "allow", "allow_file", "clients.allow", "clients.refuse", "clients.forwarders", "clients.believe", "clients.expected", "clients.response_rate_limit", "clients.cookie_secret_file", "groups", "log.level", "guard.on_empty", "guard.protect", "guard.files", "guard.hold", "guard.shrink_limit":
 		return true
 	}
 	return strings.HasPrefix(key, "sinkhole.") || strings.HasPrefix(key, "local.") || strings.HasPrefix(key, "clients.rate_limit.")
@@ -440,6 +450,10 @@ func (s *server) reload() (reloaded, error) {
 			r.Restart = append(r.Restart, key)
 		}
 	}
+	if err := makeAllowFile(next.AllowFile); err != nil {
+		s.log.Error("configuration not reloaded: the old one stays in force", zap.Error(err))
+		return reloaded{}, fmt.Errorf("configuration not reloaded, the old one stays in force:\n%w", err)
+	}
 	s.adopt(next)
 	if r.Update, err = s.lists.Configure(listConfiguration(next)); err != nil {
 		err = atKeys(next, err)
@@ -450,8 +464,10 @@ func (s *server) reload() (reloaded, error) {
 	s.level.SetLevel(logLevel(next.Log.Level))
 	s.resolver.Configure(now)
 	s.landing.configure(next)
-	if s.certificate != nil {
-		s.certificate.Reload() // what comes of it is logged
+	for _, pair := range []*certificate.Certificate{s.certificate, s.pages} {
+		if pair != nil {
+			pair.Reload() // what comes of it is logged
+		}
 	}
 	s.log.Info("reloaded", zap.Strings("changed", r.Changed), zap.Strings("restart_needed", r.Restart))
 	return r, nil

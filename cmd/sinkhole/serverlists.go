@@ -25,6 +25,9 @@ func (s *server) openLists(c *configs.Config) (err error) {
 			return fmt.Errorf("list_store: %w", err)
 		}
 	}
+	if err := makeAllowFile(c.AllowFile); err != nil {
+		return err
+	}
 	s.adopt(c)
 	o := listOptions(c, s.store)
 	o.Watch, o.Logger = true, s.log.Named("lists")

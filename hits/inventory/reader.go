@@ -143,7 +143,7 @@ func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]
 		if err := rows.Scan(into...); err != nil {
 			return nil, fault(err)
 		}
-		m.Evidence, m.ManyBehind = evidenceOf(connected, sent), many > 0
+		m.Evidence, m.ManyBehind, m.BySubscriber = evidenceOf(connected, sent), many > 0, m.Subscriber != ""
 		if m.Addresses, err = decodeAddresses(addresses); err != nil {
 			return nil, fmt.Errorf("%w: %w", errUnusable, err)
 		}
@@ -173,6 +173,12 @@ func (f *Filter) letsMachine(m *Machine) bool {
 
 // activities gives the machines their matches in the hours that count.
 func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*Machine) error {
+	return r.facts(ctx, f, machines, func(m *Machine, x fact) { m.count(x, f.Hours) })
+}
+
+// facts visits those of some machines whose hours count and whose matches the filter lets
+// through.
+func (r *Reader) facts(ctx context.Context, f Filter, machines map[int64]*Machine, visit func(*Machine, fact)) error {
 	from, to := f.hours()
 	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, facts FROM activity WHERE id >= ? AND id < ?",
 		activityID(int64(from)/spanHours, 0), activityID(min(int64(to)/spanHours+1, 1<<30), 0))
@@ -196,7 +202,7 @@ func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*M
 		}
 		err := eachFact(row, func(x fact) {
 			if from <= x.hour && x.hour < to && int(x.match) < len(lets) && lets[x.match] {
-				m.count(x, f.Hours)
+				visit(m, x)
 			}
 		})
 		if err != nil {

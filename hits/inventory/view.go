@@ -56,6 +56,9 @@ type Machine struct {
 	Shared       bool             `json:"shared"`        // several subscribers have the address: no single machine
 	Hours        []HourCount      `json:"hours"`         // nil without Filter.Hours
 
+	// BySubscriber says that Subscriber is what tells the machine, wherever it asks from.
+	BySubscriber bool `json:"-"`
+
 	id      int64
 	matched []matched
 	places  map[uint32]int // of matches in matched; nil while there are few

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,6 +109,23 @@ func (r *rig) dial() net.Conn {
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	r.t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// served tells whether a further connection is; one that is closed at once may be so before
+// Dial has seen it open.
+func (r *rig) served() bool {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.at.String())
+	if errors.Is(err, syscall.ECONNRESET) {
+		return false
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_, err = c.Read(make([]byte, 1))
+	return err == nil
 }
 
 // send sends a text, closes that direction, and gives what comes back.

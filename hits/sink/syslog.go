@@ -105,6 +105,8 @@ func headerField(text string, longest int) string {
 func appendMessage(dst []byte, head syslogHead, line []byte) []byte {
 	priority, id := priorityHit, "hit"
 	switch {
+	case bytes.Contains(line, []byte(`"dataset":"`+hits.DatasetAudit+`"`)):
+		priority, id = priorityJournal, "audit"
 	case !bytes.Contains(line, []byte(`"dataset":"`+hits.DatasetJournal+`"`)):
 		if bytes.Contains(line, []byte(`"dataset":"`+hits.DatasetLanding+`"`)) {
 			id = "landing"
