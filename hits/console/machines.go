@@ -195,14 +195,7 @@ func (s *site) machine(r *http.Request, q *query) (*MachineDetail, error) {
 // is asked of who knows.
 func ofMachine(m *inventory.Machine, who inventory.WhoIs) func(*hits.Record) bool {
 	if who != nil && (m.BySubscriber || m.Shared) {
-		return func(r *hits.Record) bool {
-			here := r.Client.IP.String() == m.Address
-			w := who(r.Asker())
-			if m.BySubscriber {
-				return w.Subscriber == m.Subscriber && !r.Sinkhole.Forwarder && r.Client.MAC == ""
-			}
-			return here && w.Subscriber == "" && !r.Sinkhole.Forwarder && r.Client.MAC == ""
-		}
+		return ofSubscriber(m, who)
 	}
 	told := m.MAC != "" || m.Device != "" || m.CPE != "" // by a forwarder
 	return func(r *hits.Record) bool {
@@ -219,6 +212,17 @@ func ofMachine(m *inventory.Machine, who inventory.WhoIs) func(*hits.Record) boo
 		}
 		id := &r.Sinkhole.Identity
 		return here && !r.Sinkhole.Forwarder && r.Client.MAC == "" && !(id.Trusted && (id.Device != "" || id.CPE != ""))
+	}
+}
+
+// ofSubscriber is ofMachine for a subscriber, or for an address whose subscriber is not known.
+func ofSubscriber(m *inventory.Machine, who inventory.WhoIs) func(*hits.Record) bool {
+	return func(r *hits.Record) bool {
+		if r.Sinkhole.Forwarder || r.Client.MAC != "" {
+			return false
+		}
+		had := who(r.Asker()).Subscriber
+		return m.BySubscriber && had == m.Subscriber || m.Shared && had == "" && r.Client.IP.String() == m.Address
 	}
 }
 
