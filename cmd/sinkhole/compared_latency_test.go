@@ -58,7 +58,7 @@ func TestComparedLatency(t *testing.T) {
 			}
 		}
 		t.Logf("%s, %d queries a second, medians of %d rounds of %v\n%s", what, rate, rounds, span, took.table())
-		took.judge(t, what)
+		took.judge(t, what, rate*int(span/time.Second)*rounds)
 	}
 	for _, r := range all {
 		if strings.Contains(r.name, "rotating") {
@@ -119,10 +119,15 @@ func (l latencies) names() (all []string) {
 }
 
 // judge holds this server's medians to the best of the others.
-func (l latencies) judge(t *testing.T, what string) {
+// One that leaves more than a thousandth of all queries unanswered has no 99.9th percentile.
+func (l latencies) judge(t *testing.T, what string, asked int) {
 	best := time.Duration(0)
 	for name, all := range l {
-		if m := medianLag(slices.Clone(all)); !strings.HasPrefix(name, "sinkhole") && !strings.HasPrefix(name, "bare") && (best == 0 || m.p999 < best) {
+		m := medianLag(slices.Clone(all))
+		if m.lost > asked/1000 {
+			continue
+		}
+		if !strings.HasPrefix(name, "sinkhole") && !strings.HasPrefix(name, "bare") && (best == 0 || m.p999 < best) {
 			best = m.p999
 		}
 	}
