@@ -23,6 +23,12 @@ func TestDrill(t *testing.T) {
 	drill(t, newCast(1, false), "127.0.66.1", "127.0.66.1", "127.0.66.1")
 }
 
+// Where each hit has an address of its own, machines behind the forwarder and behind CGNAT
+// need not name what they look for.
+func TestDrillWithOwnAddresses(t *testing.T) {
+	drill(t, newCast(2, true), "127.0.64.0/20", "0.0.0.0", "127.0.64.9")
+}
+
 // drill plays a cast against a server whose sinkhole is at an address or prefix.
 func drill(t *testing.T, c *cast, sinkhole, listen, scanned string) {
 	if l, err := net.Listen("tcp", "127.0.66.1:0"); err != nil {
@@ -41,10 +47,10 @@ func drill(t *testing.T, c *cast, sinkhole, listen, scanned string) {
 		}
 	}
 	p := startProcess(t, dir, fmt.Sprintf(`sinkhole: {ipv4: %s}
-clients: {forwarders: [%s], expected: [%s0/24]}
+clients: {allow: [%s], forwarders: [%s], expected: [%s0/24]}
 hits: {journal: {path: %q}, inventory: %q, names: [%q]}
 landing: {http: ["%s:%s"], tls: [], tcp: []}
-lists: [{name: drill, source: %q}]`, sinkhole, drillForwarder, drillMail, dir+"/hits", dir+"/inventory.db", dir+"/blocks.csv", listen, landing, dir+"/list.csv"))
+lists: [{name: drill, source: %q}]`, sinkhole, drillClients, drillForwarder, drillMail, dir+"/hits", dir+"/inventory.db", dir+"/blocks.csv", listen, landing, dir+"/list.csv"))
 	port, _ := strconv.Atoi(landing)
 	began := time.Now()
 	playAll(t, &stage{resolver: p.dns, scanned: netip.MustParseAddr(scanned), port: uint16(port)}, c.actors)

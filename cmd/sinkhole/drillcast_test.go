@@ -11,6 +11,8 @@ import (
 // The drill's addresses. All of 127.0.0.0/8 is the loopback's, so each actor has a source of
 // its own without a right to anything.
 const (
+	drillClients   = "127.0.0.0/10" // who may ask: scanners are beyond
+	drillScanners  = "127.90.%d.%d"
 	drillForwarder = "127.20.0.1" // asks for its clients, and does not tell who they are
 	drillShared    = "127.31.0.1" // CGNAT of which only that is known
 	drillMail      = "127.40.0."  // mail gateways: clients.expected
@@ -207,7 +209,7 @@ func (c *cast) inShared(n int) {
 // hundred by the forwarder.
 func (c *cast) cleanOnes(n int) {
 	for i := range n {
-		a := &actor{source: addrOf("127.64.%d.%d", i), names: c.cleanNames(), deed: nothing, tcp: i%50 == 0}
+		a := &actor{source: addrOf("127.32.%d.%d", i), names: c.cleanNames(), deed: nothing, tcp: i%50 == 0}
 		a.asker = a.source
 		if i%100 == 0 {
 			a.asker = netip.MustParseAddr(drillForwarder)
@@ -228,7 +230,7 @@ func (c *cast) cleanNames() []string {
 // nor connects. They are entries, as whoever they name may have asked, and none is proven.
 func (c *cast) forged(n int) {
 	for i := range n {
-		a := &actor{source: addrOf("127.50.%d.%d", i), deaf: true, deed: nothing}
+		a := &actor{source: addrOf("127.60.%d.%d", i), deaf: true, deed: nothing}
 		a.asker = a.source
 		family := i % drillFamilies
 		a.names = c.families[family][:1]
@@ -252,7 +254,7 @@ func (c *cast) gateways(n int) {
 // scanners know no name.
 func (c *cast) scanners(n int) {
 	for i := range n {
-		c.actors = append(c.actors, &actor{source: addrOf("127.90.%d.%d", i), deed: []string{knocks, greets, calls, streams}[i%4]})
+		c.actors = append(c.actors, &actor{source: addrOf(drillScanners, i), deed: []string{knocks, greets, calls, streams}[i%4]})
 	}
 }
 

@@ -2,10 +2,12 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -25,7 +27,7 @@ type stage struct {
 func (s *stage) play(a *actor) error {
 	at, name := s.scanned, ""
 	for _, name = range a.names {
-		found, err := s.ask(a, name)
+		found, err := tryPorts(a, func() (netip.Addr, error) { return s.ask(a, name) })
 		if err != nil {
 			return fmt.Errorf("%s asks for %s: %w", a.source, name, err)
 		}
@@ -34,10 +36,20 @@ func (s *stage) play(a *actor) error {
 	if a.deed == nothing {
 		return nil
 	}
-	if err := s.visit(a, name, at); err != nil {
+	if _, err := tryPorts(a, func() (netip.Addr, error) { return at, s.visit(a, name, at) }); err != nil {
 		return fmt.Errorf("%s %s at %s: %w", a.source, a.deed, at, err)
 	}
 	return nil
+}
+
+// tryPorts goes on to the next port of a subscriber's block while another program has it.
+func tryPorts(a *actor, do func() (netip.Addr, error)) (addr netip.Addr, err error) {
+	for range 20 {
+		if addr, err = do(); a.ports == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return addr, err
 }
 
 func (s *stage) ask(a *actor, name string) (addr netip.Addr, err error) {

@@ -10,8 +10,11 @@ import (
 const (
 	// window is how long after a hit a connection belongs to it.
 	window = 5 * time.Minute
+	// ownAfter is for how long after its answer has expired an address is still the hit's own:
+	// programs keep it longer than they may.
+	ownAfter = time.Minute
 	// maxIndexed bounds each of the maps of a generation, of which there are two. An entry
-	// takes some 250 octets: 100 MB where all are full.
+	// takes some 300 octets: 160 MB where all are full.
 	maxIndexed = 65_536
 )
 
@@ -19,6 +22,9 @@ const (
 type index struct {
 	now, before generation
 	count       *counters
+	// own tells whether the resolver gives each hit an address of its own from where this one
+	// is, and whether nobody who was not given it can know it.
+	own func(netip.Addr) (own, secret bool)
 }
 
 // generation is the hits of a time as long as the window, or of a shorter one where there are
@@ -27,7 +33,8 @@ type generation struct {
 	began   time.Time
 	names   map[clientName]pair
 	clients map[clientAddress]pair
-	relayed map[string]pair // by name: of forwarders' clients, who may be anybody
+	relayed map[string]pair     // by name: of forwarders' clients, who may be anybody
+	owned   map[netip.Addr]pair // by the hit's own address
 	matches map[string]*match
 }
 
@@ -36,7 +43,8 @@ type clientName struct {
 	name   string
 }
 
-// clientAddress has no address where the line tells of none.
+// clientAddress has no address where the line tells of none, and where the hit, or each hit of
+// the line, has its own.
 type clientAddress struct{ client, address netip.Addr }
 
 // match is what hits have in common that matched the same.
@@ -51,19 +59,31 @@ type sighting struct {
 	id       string
 	from, to int64 // Unix nanoseconds of its first and last hit
 	expected bool
+	holder   // of an own address
+}
+
+// holder is whose an own address is.
+type holder struct {
+	client netip.Addr
+	behind bool  // somebody behind a forwarder asked
+	until  int64 // then another hit may have it
+	shared bool  // another one still had it
 }
 
 // pair is the two latest: a connection may come between them.
 type pair struct{ last, before sighting }
 
-func newIndex(count *counters) *index {
-	return &index{count: count, now: newGeneration(time.Time{}), before: newGeneration(time.Time{})}
+func newIndex(count *counters, own func(netip.Addr) (own, secret bool)) *index {
+	if own == nil {
+		own = func(netip.Addr) (bool, bool) { return false, false }
+	}
+	return &index{count: count, own: own, now: newGeneration(time.Time{}), before: newGeneration(time.Time{})}
 }
 
 func newGeneration(began time.Time) generation {
 	return generation{
 		began: began, names: make(map[clientName]pair), clients: make(map[clientAddress]pair), relayed: make(map[string]pair),
-		matches: make(map[string]*match),
+		owned: make(map[netip.Addr]pair), matches: make(map[string]*match),
 	}
 }
 
@@ -77,6 +97,11 @@ func (x *index) add(l *hitLine, now time.Time) {
 	}
 	client, known := l.Client.IP.Unmap(), l.DNS.Question.Name != ""
 	told := l.Sinkhole.Forwarder || l.Sinkhole.Identity.Trusted
+	given := l.Sinkhole.Address.Unmap()
+	own, _ := x.own(given)
+	if own && known {
+		x.addOwned(given, s, l)
+	}
 	switch {
 	case told && known:
 		put(g.relayed, l.DNS.Question.Name, s)
@@ -86,23 +111,53 @@ func (x *index) add(l *hitLine, now time.Time) {
 	case told || !client.IsValid():
 	case known:
 		put(g.names, clientName{client, s.match.name}, s)
-		if a := l.Sinkhole.Address; a.IsValid() {
-			put(g.clients, clientAddress{client, a.Unmap()}, s)
+		if own {
+			given = netip.Addr{}
+		}
+		if own || given.IsValid() {
+			put(g.clients, clientAddress{client, given}, s)
 		}
 	default: // merged by client
 		put(g.clients, clientAddress{client: client}, s)
 	}
-	x.count.indexed.Store(uint64(len(g.names) + len(g.clients) + len(g.relayed) + len(x.before.names) + len(x.before.clients) + len(x.before.relayed)))
+	x.count.indexed.Store(uint64(x.now.entries() + x.before.entries()))
+}
+
+// addOwned notes whose an own address is: of a line that stands for several hits, it is the
+// first one's.
+func (x *index) addOwned(given netip.Addr, s sighting, l *hitLine) {
+	s.to, s.until = s.from, s.from+int64(ownAfter)
+	if l.Sinkhole.TTL != nil {
+		s.until += int64(*l.Sinkhole.TTL) * int64(time.Second)
+	}
+	s.client, s.behind = l.Client.IP.Unmap(), l.Sinkhole.Forwarder || l.Sinkhole.Identity.Trusted
+	p, ok := x.now.owned[given]
+	if !ok {
+		p = x.before.owned[given]
+	}
+	switch last := &p.last; {
+	case last.match == nil:
+	case last.from <= s.from:
+		s.shared = last.until > s.from
+	default: // listeners' lines mix
+		s.shared, last.shared = true, true
+	}
+	x.now.owned[given] = p
+	put(x.now.owned, given, s)
+}
+
+func (g *generation) entries() int {
+	return len(g.names) + len(g.clients) + len(g.relayed) + len(g.owned)
 }
 
 // turn begins another generation when the time of this one is over, or it is full.
 func (x *index) turn(now time.Time) {
-	full := max(len(x.now.names), len(x.now.clients), len(x.now.relayed), len(x.now.matches)) >= maxIndexed
+	full := max(len(x.now.names), len(x.now.clients), len(x.now.relayed), len(x.now.owned), len(x.now.matches)) >= maxIndexed
 	if now.Sub(x.now.began) < window && !full {
 		return
 	}
 	if now.Sub(x.now.began) < window { // those before are within the window of some connection
-		x.count.forgotten.Add(uint64(len(x.before.names) + len(x.before.clients) + len(x.before.relayed)))
+		x.count.forgotten.Add(uint64(x.before.entries()))
 	}
 	x.now, x.before = newGeneration(now), x.now
 }
@@ -129,8 +184,11 @@ func (g *generation) match(l *hitLine) *match {
 }
 
 // find is the hit that a connection belongs to, and by what; the client as the journal writes
-// it.
-func (x *index) find(client, address netip.Addr, at time.Time, names ...string) (s sighting, joined string) {
+// it, ours if it may ask the resolver.
+func (x *index) find(client, address netip.Addr, ours bool, at time.Time, names ...string) (s sighting, joined string) {
+	if s, ok := x.owner(client, address, ours, at); ok {
+		return s, hits.JoinedQueryAddress
+	}
 	for _, name := range names {
 		if name == "" {
 			continue
@@ -162,4 +220,16 @@ func seen(x *index, at time.Time, of func(*generation) pair) (sighting, bool) {
 		}
 	}
 	return sighting{}, false
+}
+
+// owner is the hit whose own address it is, if no other hit had it just then. An address that
+// can be guessed tells of the client that asked, or, where that is behind a forwarder, of those
+// who may ask here: others go through all addresses that there are.
+func (x *index) owner(client, address netip.Addr, ours bool, at time.Time) (s sighting, ok bool) {
+	own, secret := x.own(address)
+	if !own {
+		return s, false
+	}
+	s, ok = seen(x, at, func(g *generation) pair { return g.owned[address] })
+	return s, ok && !s.shared && (secret || s.client == client || s.behind && ours)
 }
