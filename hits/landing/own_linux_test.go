@@ -40,6 +40,7 @@ const routedRules = `
 table ip6 sinkhole {
 	chain local {
 		type nat hook output priority -100;
+		ip6 daddr 2001:db8:5::/64 tcp dport 80 dnat to [2001:db8:5::1]:8099
 		ip6 daddr 2001:db8:5::/64 tcp dport != 8099 dnat to :8099
 	}
 }
@@ -63,7 +64,7 @@ func routed(t *testing.T) {
 	}
 	last := r.listeners[len(r.listeners)-1]
 	r.serving.Go(func() { r.accept(last) })
-	destinations := []string{"[2001:db8:5::1d:ea]:8099", "[2001:db8:5:0:ffff::7]:4444", "203.0.113.9:8099"}
+	destinations := []string{"[2001:db8:5::1d:ea]:8099", "[2001:db8:5:0:ffff::7]:4444", "203.0.113.9:8099", "[2001:db8:5::5:5]:80"}
 	for i, to := range destinations {
 		r.hit("192.0.2.53", string(rune('a'+i))+".bad.example", func(h *hits.Hit) {
 			h.Forwarder, h.Sink = true, netip.MustParseAddrPort(to).Addr()
@@ -85,5 +86,5 @@ func routed(t *testing.T) {
 	for _, x := range r.close() {
 		found = append(found, x.Sinkhole.Joined+" "+x.DNS.Question.Name+" "+netip.AddrPortFrom(x.Destination.IP, x.Destination.Port).String())
 	}
-	check(t, "connections", found, "[query-address a.bad.example [2001:db8:5::1d:ea]:8099 query-address b.bad.example [2001:db8:5:0:ffff::7]:4444 query-address c.bad.example 203.0.113.9:8099]")
+	check(t, "connections", found, "[query-address a.bad.example [2001:db8:5::1d:ea]:8099 query-address b.bad.example [2001:db8:5:0:ffff::7]:4444 query-address c.bad.example 203.0.113.9:8099 query-address d.bad.example [2001:db8:5::5:5]:80]")
 }
