@@ -21,10 +21,18 @@ const (
 // index knows the hits of late. It belongs to the ledger's goroutine.
 type index struct {
 	now, before generation
+	owned       owned
 	count       *counters
 	// own tells whether the resolver gives each hit an address of its own from where this one
 	// is, and whether nobody who was not given it can know it.
 	own func(netip.Addr) (own, secret bool)
+}
+
+// owned are hits by their own address. There is one for each line, so they have generations
+// of their own: many hits cost no other map its time.
+type owned struct {
+	began       time.Time
+	now, before map[netip.Addr]pair
 }
 
 // generation is the hits of a time as long as the window, or of a shorter one where there are
@@ -33,8 +41,7 @@ type generation struct {
 	began   time.Time
 	names   map[clientName]pair
 	clients map[clientAddress]pair
-	relayed map[string]pair     // by name: of forwarders' clients, who may be anybody
-	owned   map[netip.Addr]pair // by the hit's own address
+	relayed map[string]pair // by name: of forwarders' clients, who may be anybody
 	matches map[string]*match
 }
 
@@ -77,13 +84,13 @@ func newIndex(count *counters, own func(netip.Addr) (own, secret bool)) *index {
 	if own == nil {
 		own = func(netip.Addr) (bool, bool) { return false, false }
 	}
-	return &index{count: count, own: own, now: newGeneration(time.Time{}), before: newGeneration(time.Time{})}
+	return &index{count: count, own: own, owned: owned{now: make(map[netip.Addr]pair)}, now: newGeneration(time.Time{}), before: newGeneration(time.Time{})}
 }
 
 func newGeneration(began time.Time) generation {
 	return generation{
 		began: began, names: make(map[clientName]pair), clients: make(map[clientAddress]pair), relayed: make(map[string]pair),
-		owned: make(map[netip.Addr]pair), matches: make(map[string]*match),
+		matches: make(map[string]*match),
 	}
 }
 
@@ -100,7 +107,7 @@ func (x *index) add(l *hitLine, now time.Time) {
 	given := l.Sinkhole.Address.Unmap()
 	own, _ := x.own(given)
 	if own && known {
-		x.addOwned(given, s, l)
+		x.addOwned(given, s, l, now)
 	}
 	switch {
 	case told && known:
@@ -120,20 +127,27 @@ func (x *index) add(l *hitLine, now time.Time) {
 	default: // merged by client
 		put(g.clients, clientAddress{client: client}, s)
 	}
-	x.count.indexed.Store(uint64(x.now.entries() + x.before.entries()))
+	x.count.indexed.Store(uint64(x.now.entries() + x.before.entries() + len(x.owned.now) + len(x.owned.before)))
 }
 
 // addOwned notes whose an own address is: of a line that stands for several hits, it is the
 // first one's.
-func (x *index) addOwned(given netip.Addr, s sighting, l *hitLine) {
+func (x *index) addOwned(given netip.Addr, s sighting, l *hitLine, now time.Time) {
 	s.to, s.until = s.from, s.from+int64(ownAfter)
 	if l.Sinkhole.TTL != nil {
 		s.until += int64(*l.Sinkhole.TTL) * int64(time.Second)
 	}
 	s.client, s.behind = l.Client.IP.Unmap(), l.Sinkhole.Forwarder || l.Sinkhole.Identity.Trusted
-	p, ok := x.now.owned[given]
+	o := &x.owned
+	if full := len(o.now) >= maxIndexed; full || now.Sub(o.began) >= window {
+		if now.Sub(o.began) < window {
+			x.count.forgotten.Add(uint64(len(o.before)))
+		}
+		o.began, o.now, o.before = now, make(map[netip.Addr]pair), o.now
+	}
+	p, ok := o.now[given]
 	if !ok {
-		p = x.before.owned[given]
+		p = o.before[given]
 	}
 	switch last := &p.last; {
 	case last.match == nil:
@@ -142,17 +156,17 @@ func (x *index) addOwned(given netip.Addr, s sighting, l *hitLine) {
 	default: // listeners' lines mix
 		s.shared, last.shared = true, true
 	}
-	x.now.owned[given] = p
-	put(x.now.owned, given, s)
+	o.now[given] = p
+	put(o.now, given, s)
 }
 
 func (g *generation) entries() int {
-	return len(g.names) + len(g.clients) + len(g.relayed) + len(g.owned)
+	return len(g.names) + len(g.clients) + len(g.relayed)
 }
 
 // turn begins another generation when the time of this one is over, or it is full.
 func (x *index) turn(now time.Time) {
-	full := max(len(x.now.names), len(x.now.clients), len(x.now.relayed), len(x.now.owned), len(x.now.matches)) >= maxIndexed
+	full := max(len(x.now.names), len(x.now.clients), len(x.now.relayed), len(x.now.matches)) >= maxIndexed
 	if now.Sub(x.now.began) < window && !full {
 		return
 	}
@@ -210,13 +224,14 @@ func (x *index) find(client, address netip.Addr, ours bool, at time.Time, names 
 
 // seen is the latest sighting before a moment and within the window.
 func seen(x *index, at time.Time, of func(*generation) pair) (sighting, bool) {
+	return latest(at, of(&x.now), of(&x.before))
+}
+
+func latest(at time.Time, now, before pair) (sighting, bool) {
 	moment := at.UnixNano()
-	for _, g := range []*generation{&x.now, &x.before} {
-		p := of(g)
-		for _, s := range []sighting{p.last, p.before} {
-			if s.match != nil && s.from <= moment && s.to >= moment-int64(window) {
-				return s, true
-			}
+	for _, s := range [...]sighting{now.last, now.before, before.last, before.before} {
+		if s.match != nil && s.from <= moment && s.to >= moment-int64(window) {
+			return s, true
 		}
 	}
 	return sighting{}, false
@@ -230,6 +245,6 @@ func (x *index) owner(client, address netip.Addr, ours bool, at time.Time) (s si
 	if !own {
 		return s, false
 	}
-	s, ok = seen(x, at, func(g *generation) pair { return g.owned[address] })
+	s, ok = latest(at, x.owned.now[address], x.owned.before[address])
 	return s, ok && !s.shared && (secret || s.client == client || s.behind && ours)
 }

@@ -95,3 +95,29 @@ func TestOwnAddressIsJoined(t *testing.T) {
 	check(t, "evidence", x.Sinkhole.Evidence, hits.EvidenceSent)
 	check(t, "counted", r.Stats().Own, 1)
 }
+
+// Hits with addresses of their own are bounded, and many of them push no others out.
+func TestOwnAddressesAreBounded(t *testing.T) {
+	t.Parallel()
+	x := newIndex(new(counters), ownPrefixes)
+	now := time.Now()
+	l := &hitLine{Time: now}
+	l.Event.ID, l.DNS.Question.Name, l.Client.IP = "id", "first.example", netip.MustParseAddr("192.0.2.7")
+	x.add(l, now)
+	l.DNS.Question.Name = "bad.example"
+	for i := range 5 * maxIndexed {
+		l.Sinkhole.Address = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 5, 12: byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
+		x.add(l, now)
+	}
+	if n := x.count.indexed.Load(); n > 2*maxIndexed+8 || n < maxIndexed {
+		t.Errorf("found %d entries", n)
+	}
+	check(t, "forgotten", x.count.forgotten.Load(), 3*maxIndexed)
+	nobody := netip.MustParseAddr("192.0.2.99")
+	if _, joined := x.find(nobody, l.Sinkhole.Address, false, now); joined != hits.JoinedQueryAddress {
+		t.Error("the latest hit is not found")
+	}
+	if _, joined := x.find(l.Client.IP, netip.Addr{}, false, now, "first.example"); joined != hits.JoinedName {
+		t.Error("a hit of before is not found by its name")
+	}
+}
