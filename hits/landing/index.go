@@ -150,10 +150,10 @@ func (x *index) addOwned(given netip.Addr, s sighting, l *hitLine, now time.Time
 		p = o.before[given]
 	}
 	switch last := &p.last; {
-	case last.match == nil:
+	case last.match == nil, last.id == s.id: // after a fault the journal is read again
 	case last.from <= s.from:
 		s.shared = last.until > s.from
-	default: // listeners' lines mix
+	case s.until > last.from: // listeners' lines mix
 		s.shared, last.shared = true, true
 	}
 	o.now[given] = p

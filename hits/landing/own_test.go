@@ -53,6 +53,7 @@ func TestOwnAddressNamesTheHit(t *testing.T) {
 		"a range, two had it, one asked":     {[]hit{{60 * time.Second, client, range4, nil}, {0, forwarder, range4, behind}}, client, range4, true, hits.JoinedAddress, "0.example"},
 		"a range, given back meanwhile":      {[]hit{{91 * time.Second, forwarder, range4, behind}, {0, forwarder, range4, behind}}, machine, range4, true, hits.JoinedQueryAddress, "1.example"},
 		"a range, in the other generation":   {[]hit{{window + time.Second, forwarder, range4, behind}, {0, forwarder, range4, behind}}, machine, range4, true, hits.JoinedQueryAddress, "1.example"},
+		"a range, its line is read twice":    {[]hit{{0, forwarder, range4, behind}, {0, forwarder, range4, func(l *hitLine) { behind(l); l.Event.ID = "0" }}}, machine, range4, true, hits.JoinedQueryAddress, "1.example"},
 		"merged, the first of them":          {[]hit{{time.Second, forwarder, prefix6, func(l *hitLine) { behind(l); merged(l) }}}, machine, prefix6, false, hits.JoinedQueryAddress, "0.example"},
 		"merged, another of them":            {[]hit{{time.Second, client, prefix6, merged}}, client, "2001:db8:5::1", false, hits.JoinedAddress, "0.example"},
 	} {
@@ -61,7 +62,7 @@ func TestOwnAddressNamesTheHit(t *testing.T) {
 			x := newIndex(new(counters), ownPrefixes)
 			for i, h := range c.hits {
 				l := &hitLine{Time: now.Add(-h.ago)}
-				l.Event.ID, l.Client.IP, l.Sinkhole.Address = "id", netip.MustParseAddr(h.client), netip.MustParseAddr(h.address)
+				l.Event.ID, l.Client.IP, l.Sinkhole.Address = string(rune('0'+i)), netip.MustParseAddr(h.client), netip.MustParseAddr(h.address)
 				l.DNS.Question.Name, l.Sinkhole.TTL = string(rune('0'+i))+".example", new(uint32)
 				*l.Sinkhole.TTL = 30
 				if h.mod != nil {
