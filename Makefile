@@ -8,7 +8,7 @@ DEB_ARCH   ?= $(shell go env GOARCH)
 # Debian wants a digit first; ~ sorts before what is released.
 DEB_VERSION ?= $(if $(filter devel,$(VERSION)),0~devel,$(patsubst v%,%,$(VERSION)))
 
-.PHONY: build test race lint fuzz bench measured peers image-root deb clean
+.PHONY: build test race lint fuzz bench drill measured peers image-root deb clean
 
 build: ## a static binary in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sinkhole ./cmd/sinkhole
@@ -29,6 +29,9 @@ bench: ## each step of a query, six times, beside bin/bench.base where that is k
 	mkdir -p bin
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./resolver/... ./blocklist ./hits | tee bin/bench.new
 	go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da $$(ls bin/bench.base 2>/dev/null) bin/bench.new
+
+drill: ## 200 infected machines among 5,000 clean ones: who is found, and as what
+	go test -count=1 -timeout 2m -v -run '^TestDrill' ./cmd/sinkhole
 
 measured: ## the figures of the README, on the lists in SINKHOLE_REAL_DATA
 	SINKHOLE_MEASURE=1 go test -count=1 -p 1 -timeout 20m -v -run 'TestMeasured|TestPolicyMemory' ./cmd/sinkhole ./blocklist ./blocklist/feed

@@ -68,8 +68,9 @@ type List struct {
 
 // Sink is a sinkhole address as configured for one address family.
 type Sink struct {
-	Mode SinkMode
-	Addr netip.Addr // for SinkAddress
+	Mode   SinkMode
+	Addr   netip.Addr   // for SinkAddress
+	Prefix netip.Prefix // for SinkPrefix
 }
 
 // SinkMode says where a sinkhole address comes from.
@@ -80,6 +81,7 @@ const (
 	SinkNone                    // no address of this family: NODATA
 	SinkAuto                    // the address that the client asked
 	SinkAddress                 // Sink.Addr
+	SinkPrefix                  // each hit its own address from Sink.Prefix
 )
 
 // Serial numbers the policies of one process, from 1 on. An answer found clean

@@ -2,7 +2,6 @@ package configs
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -356,13 +355,19 @@ func badFiles() map[string][]string {
 			`9:11: lists[0].ipv4: found auto (the address that the client asked), which holds only while every listener is on loopback, and listen.dns has 192.0.2.53:53; set an address, none, or another action`,
 		},
 		"sink_family": {
-			`2:9: sinkhole.ipv4: found 2001:db8::1, expected one IPv4 address; IPv6 addresses belong to sinkhole.ipv6`,
-			`3:9: sinkhole.ipv6: found 192.0.2.1, expected an IPv6 address; IPv4 addresses belong to sinkhole.ipv4`,
-			`7:11: lists[0].ipv4: found 192.0.2.0/24, expected one IPv4 address; IPv6 addresses belong to lists[0].ipv6`,
+			`2:9: sinkhole.ipv4: found 2001:db8::1, expected an IPv4 address or prefix; IPv6 addresses belong to sinkhole.ipv6`,
+			`3:9: sinkhole.ipv6: found 192.0.2.1, expected an IPv6 address or prefix; IPv4 addresses belong to sinkhole.ipv4`,
+			`7:11: lists[0].ipv4: found 2001:db8::/64, expected an IPv4 address or prefix; IPv6 addresses belong to lists[0].ipv6`,
+		},
+		"sink_prefix": {
+			`2:9: sinkhole.ipv4: found 192.0.2.7/32, expected one address without a length, or a prefix from /8 to /29 that each hit gets an address of its own from`,
+			`3:9: sinkhole.ipv6: found 2001:db8:5::/65, expected one address without a length, or a prefix from /16 to /64: there each hit gets an address of its own that nobody can guess`,
+			`7:11: lists[0].ipv4: found "192.0.2.1/24" with bits set beyond its length, expected 192.0.2.0/24, or 192.0.2.1 for the one address`,
+			`8:11: lists[0].ipv6: found ::/0, expected one address without a length, or a prefix from /16 to /64: there each hit gets an address of its own that nobody can guess`,
 		},
 		"sink_word": {
-			`2:9: sinkhole.ipv4: found "atuo", expected an address without a port, none or auto; did you mean "auto"?`,
-			`3:9: sinkhole.ipv6: found "", expected an address, none or auto`,
+			`2:9: sinkhole.ipv4: found "atuo", expected an address without a port, a prefix, none or auto; did you mean "auto"?`,
+			`3:9: sinkhole.ipv6: found "", expected an address, a prefix, none or auto`,
 		},
 		"size": {
 			`2:11: cache.memory: found "64M", expected a size, as in "64MiB", "20GiB", "500MB" or a whole number of bytes`,
@@ -417,12 +422,6 @@ func badFiles() map[string][]string {
 			`10:23: upstream.zones[bücher.example]: found "bücher.example", with the label "bücher", expected the ASCII form, as in xn--bcher-kva.example`,
 			`11:19: upstream.zones[a..example]: found "a..example", with the label "", expected labels of 1 to 63 characters with dots between them`,
 			`12:20: upstream.zones[name.example][0]: found "dc1", expected system, IP or IP:port; a server is given by its address, not its name`,
-		},
-		"unbuilt": {
-			`2:9: listen.tls[0]: found a listener with encryption, but no listen.certificate and listen.key, expected the PEM files of both`,
-			`2:9: sinkhole.ipv4: found auto, its default (the address that the client asked), which holds only while every listener is on loopback, and listen.tls has 0.0.0.0:853; set an address, none, or another action`,
-			`13:9: sinkhole.ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
-			`15:36: lists[0].ipv6: an address for each hit is not built yet in this version; leave it at an address, none or auto`,
 		},
 		"webhook": {
 			`3:12: hits.webhook: found a webhook without hits.inventory, expected that too: it is told of its machines`,
@@ -512,48 +511,6 @@ func TestBadFilesAreAllExpected(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(path), ".bad.yaml")
 		if files[name] == nil {
 			t.Errorf("%s: no expected faults", path)
-		}
-	}
-}
-
-// Every key whose part is not built is refused somewhere in unbuilt.bad.yaml.
-func TestUnbuiltKeysAreRefused(t *testing.T) {
-	_, err := Load(filepath.Join("testdata", "unbuilt.bad.yaml"))
-	faults, _ := errors.AsType[Faults](err)
-	refused := make(map[string]bool)
-	for _, f := range faults {
-		if strings.Contains(f.Message, "not built yet in this version; leave it at ") {
-			refused[schemaKey(f.Key)] = true
-		}
-	}
-	known := make(map[string]bool)
-	for _, f := range schema() {
-		known[f.schema] = true
-	}
-	for _, row := range unbuiltKeys() {
-		if !refused[row.key] {
-			t.Errorf("%s: not refused", row.key)
-		}
-		if !known[strings.TrimSuffix(row.key, "[]")] {
-			t.Errorf("%s: no such key", row.key)
-		}
-	}
-}
-
-// The off value of each key whose part is not built is its default.
-func TestUnbuiltKeysAtTheirDefaults(t *testing.T) {
-	data, err := os.ReadFile("sinkhole.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := Parse("sinkhole.yaml", data, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range unbuiltKeys() {
-		key := strings.TrimSuffix(strings.Replace(row.key, "lists[]", "lists[0]", 1), "[]")
-		if !c.Stated(key) {
-			t.Errorf("%s: the reference does not state it", key)
 		}
 	}
 }

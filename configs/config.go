@@ -108,8 +108,8 @@ type Local struct {
 // Sinkhole is what a query for a listed name gets.
 type Sinkhole struct {
 	Action  Action        `yaml:"action" doc:"sinkhole (an address of ours), nxdomain, nodata, refused, drop, tcp-only, passthru or log"`
-	IPv4    Sink          `yaml:"ipv4" doc:"address given for A: an address, none (NODATA) or auto (the address that the client asked; on loopback only)"`
-	IPv6    Sink          `yaml:"ipv6" doc:"address given for AAAA: an address, a prefix (each hit its own address from it), none or auto"`
+	IPv4    Sink          `yaml:"ipv4" doc:"address given for A: an address, a prefix from /8 to /29 (each hit its own address from it), none (NODATA) or auto (the address that the client asked; on loopback only)"`
+	IPv6    Sink          `yaml:"ipv6" doc:"address given for AAAA: an address, a prefix from /16 to /64 (each hit its own address from it), none or auto"`
 	TTL     time.Duration `yaml:"ttl" doc:"TTL of the answer"`
 	Explain Explain       `yaml:"explain" doc:"what the extended error (EDE, RFC 8914) tells the client: none, code, family or full"`
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Default is the configuration that an empty file gives, its paths still
-// relative. Keys whose part is not built stand at their off values.
+// relative.
 func Default() *Config {
 	return &Config{
 		Listen: Listen{

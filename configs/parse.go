@@ -16,7 +16,6 @@ func Parse(name string, data []byte, baseDir string) (*Config, error) {
 		d.value(root, reflect.ValueOf(c).Elem(), "")
 	}
 	c.source = d.source
-	d.refuseUnbuilt(c)
 	d.validate(c)
 	if len(d.faults) > 0 {
 		return nil, d.faults.arranged()

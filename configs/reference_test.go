@@ -45,25 +45,6 @@ func TestReferenceStatesEveryKey(t *testing.T) {
 	}
 }
 
-// The reference says of every key whose part is not built that it is not.
-func TestReferenceSaysWhatIsNotBuilt(t *testing.T) {
-	c, err := Parse("sinkhole.yaml", Reference(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(string(Reference()), "\n")
-	for _, row := range unbuiltKeys() {
-		key := strings.TrimSuffix(strings.Replace(row.key, "lists[]", "lists[0]", 1), "[]")
-		line, _ := c.Position(key)
-		// The remark stands on the key's line, on the comment lines around it,
-		// or with its section.
-		begin := max(0, line-8)
-		if !strings.Contains(strings.Join(lines[begin:min(len(lines), line+3)], "\n"), "ot built yet") {
-			t.Errorf("%s (line %d): no remark that it is not built yet", key, line)
-		}
-	}
-}
-
 func TestEmbedded(t *testing.T) {
 	t.Chdir(t.TempDir())
 	c, err := Embedded()

@@ -50,7 +50,7 @@ func parseSink(s string) (Sink, error) {
 	addr, err := netip.ParseAddr(s)
 	if err != nil || addr.Zone() != "" {
 		hint := didYouMean(s, []string{"auto", "none"})
-		return Sink{}, fmt.Errorf("found %q, expected an address without a port, none or auto%s", s, hint)
+		return Sink{}, fmt.Errorf("found %q, expected an address without a port, a prefix, none or auto%s", s, hint)
 	}
 	return Sink{Kind: SinkAddress, Addr: addr.Unmap()}, nil
 }

@@ -201,18 +201,32 @@ func (v *validator) sinkhole() {
 	v.sinks("sinkhole", v.Sinkhole.IPv4, v.Sinkhole.IPv6)
 	for key, s := range map[string]Sink{"sinkhole.ipv4": v.Sinkhole.IPv4, "sinkhole.ipv6": v.Sinkhole.IPv6} {
 		if s.Kind == SinkInherit {
-			v.fault(key, `found "", expected an address, none or auto`)
+			v.fault(key, `found "", expected an address, a prefix, none or auto`)
 		}
 	}
 }
 
 // sinks checks the families of the two addresses of the section key.
 func (v *validator) sinks(key string, ipv4, ipv6 Sink) {
-	if ipv4.Kind == SinkAddress && !ipv4.Addr.Is4() || ipv4.Kind == SinkPrefix {
-		v.fault(key+".ipv4", "found %s, expected one IPv4 address; IPv6 addresses belong to %s.ipv6", ipv4, key)
+	v.ownSinks(key, ipv4, ipv6)
+	if ipv4.Kind == SinkAddress && !ipv4.Addr.Is4() || ipv4.Kind == SinkPrefix && !ipv4.Prefix.Addr().Is4() {
+		v.fault(key+".ipv4", "found %s, expected an IPv4 address or prefix; IPv6 addresses belong to %s.ipv6", ipv4, key)
 	}
 	if ipv6.Kind == SinkAddress && !ipv6.Addr.Is6() || ipv6.Kind == SinkPrefix && !ipv6.Prefix.Addr().Is6() {
-		v.fault(key+".ipv6", "found %s, expected an IPv6 address; IPv4 addresses belong to %s.ipv4", ipv6, key)
+		v.fault(key+".ipv6", "found %s, expected an IPv6 address or prefix; IPv4 addresses belong to %s.ipv4", ipv6, key)
+	}
+}
+
+// ownSinks checks the size of the prefixes that hits have addresses of their own from. An
+// IPv6 one has room for addresses that cannot be guessed; of an IPv4 one the first and the
+// last address are not used.
+func (v *validator) ownSinks(key string, ipv4, ipv6 Sink) {
+	const shortest4, longest4, shortest6, longest6 = 8, 29, 16, 64
+	if p := ipv4.Prefix; ipv4.Kind == SinkPrefix && p.Addr().Is4() && (p.Bits() < shortest4 || p.Bits() > longest4) {
+		v.fault(key+".ipv4", "found %s, expected one address without a length, or a prefix from /%d to /%d that each hit gets an address of its own from", p, shortest4, longest4)
+	}
+	if p := ipv6.Prefix; ipv6.Kind == SinkPrefix && p.Addr().Is6() && (p.Bits() < shortest6 || p.Bits() > longest6) {
+		v.fault(key+".ipv6", "found %s, expected one address without a length, or a prefix from /%d to /%d: there each hit gets an address of its own that nobody can guess", p, shortest6, longest6)
 	}
 }
 

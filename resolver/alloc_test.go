@@ -23,7 +23,8 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 	answer := make([]byte, 0, 4096)
 	settings := sinkSettings()
 	settings.Forwarders, settings.Expected = settings.Allow, settings.Allow
-	k.Configure(*settings) // the dearest of clients: one who says who asks
+	settings.IPv4, settings.IPv6 = prefixSink("203.0.113.0/24"), prefixSink("2001:db8:5::/64")
+	k.Configure(*settings) // the dearest of clients: one who says who asks, and each hit with its own address
 	reader, now := newPrompt(k), time.Now()
 	for _, test := range respondCases {
 		q := newRequest(t, k, test.name, test.typ, time.Now())

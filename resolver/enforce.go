@@ -50,9 +50,9 @@ func (r *Resolver) sinkhole(q *request, s *settings, p *blocklist.Policy, v *blo
 	sink := given{ttl: s.ttl, hasTTL: true}
 	switch q.Type {
 	case dns.TypeA:
-		sink.addr = s.sinkAddress(q, s.IPv4, p.ListOf(v.Rule()).IPv4, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		sink.addr = r.sinkAddress(q, s.IPv4, p.ListOf(v.Rule()).IPv4, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	case dns.TypeAAAA:
-		sink.addr = s.sinkAddress(q, s.IPv6, p.ListOf(v.Rule()).IPv6, netip.IPv6Loopback())
+		sink.addr = r.sinkAddress(q, s.IPv6, p.ListOf(v.Rule()).IPv6, netip.IPv6Loopback())
 	case dns.TypeANY:
 		dst = wire.AppendHINFO8482(q.AppendResponse(dst, 0, 0), s.ttl)
 		return r.finish(q, dst, counts{answers: 1}, 0, s.explain(p, v, false)), sink
@@ -71,8 +71,9 @@ func (r *Resolver) sinkhole(q *request, s *settings, p *blocklist.Policy, v *blo
 
 // sinkAddress is the list's own sinkhole address or the server's; the zero Addr
 // where there is none. auto is the address that the client asked if it is of
-// the wanted family, else the loopback address: it holds on loopback only.
-func (s *settings) sinkAddress(q *request, server, list blocklist.Sink, loopback netip.Addr) netip.Addr {
+// the wanted family, else the loopback address: it holds on loopback only. Of a prefix each
+// call gives another address.
+func (r *Resolver) sinkAddress(q *request, server, list blocklist.Sink, loopback netip.Addr) netip.Addr {
 	sink := server
 	if list.Mode != blocklist.SinkInherit {
 		sink = list
@@ -80,6 +81,8 @@ func (s *settings) sinkAddress(q *request, server, list blocklist.Sink, loopback
 	switch sink.Mode {
 	case blocklist.SinkAddress:
 		return sink.Addr
+	case blocklist.SinkPrefix:
+		return r.own.next(sink.Prefix)
 	case blocklist.SinkAuto:
 		if asked := q.server.Addr().WithZone(""); asked.BitLen() == loopback.BitLen() {
 			return asked

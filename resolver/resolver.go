@@ -85,6 +85,7 @@ type Resolver struct {
 	log      *zap.Logger
 
 	cookieSecrets []CookieSecret // of this process
+	own           ownAddresses
 	encrypted     *encrypted
 	designated    atomic.Pointer[designation] // see Designate; nil: none
 	connections   *connections                // over TCP

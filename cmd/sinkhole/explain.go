@@ -217,6 +217,8 @@ func answerText(c *configs.Config, p *blocklist.Policy, v *blocklist.Verdict, qt
 	switch address.Mode {
 	case blocklist.SinkAddress:
 		return dns.Type(qtype).String() + " " + address.Addr.String()
+	case blocklist.SinkPrefix:
+		return dns.Type(qtype).String() + " with an address of its own from " + address.Prefix.String()
 	case blocklist.SinkAuto:
 		return dns.Type(qtype).String() + " with the address that was asked"
 	}

@@ -55,7 +55,7 @@ func openLanding(s *server, c *configs.Config) (p *landingPart, err error) {
 	}()
 	o := landing.Options{
 		KeepPayload: c.Landing.KeepPayload, Journal: c.Hits.Journal.Path, Record: s.journal.RecordConnection,
-		Listed: p.listed, Marks: p.marks, Background: func(work func()) { background(log, work) }, Logger: log,
+		Listed: p.listed, Marks: p.marks, Own: p.own, Background: func(work func()) { background(log, work) }, Logger: log,
 	}
 	if o.Veil, err = veil(&c.Hits); err != nil {
 		return p, fmt.Errorf("hits.identity_key_file: %w", err)
@@ -143,12 +143,21 @@ func (p *landingPart) listed(client netip.Addr, name string) (all []hits.Indicat
 	return all
 }
 
-func (p *landingPart) marks(client netip.Addr) (expected, forwarder bool) {
+func (p *landingPart) marks(client netip.Addr) (expected, forwarder, ours bool) {
 	among := func(all []netip.Prefix) bool {
 		return slices.ContainsFunc(all, func(n netip.Prefix) bool { return n.Contains(client) })
 	}
 	c := p.config.Load()
-	return among(c.Clients.Expected), among(c.Clients.Forwarders)
+	return among(c.Clients.Expected), among(c.Clients.Forwarders), among(c.Clients.Allow)
+}
+
+// own tells of addresses that one hit alone gets. Those of an IPv6 prefix cannot be guessed.
+func (p *landingPart) own(addr netip.Addr) (own, secret bool) {
+	c := p.config.Load()
+	contains := func(s configs.Sink) bool { return s.Kind == configs.SinkPrefix && s.Prefix.Contains(addr) }
+	own = contains(c.Sinkhole.IPv4) || contains(c.Sinkhole.IPv6) ||
+		slices.ContainsFunc(c.Lists, func(l configs.List) bool { return contains(l.IPv4) || contains(l.IPv6) })
+	return own, own && addr.Is6()
 }
 
 // greet tells a person of the listeners.

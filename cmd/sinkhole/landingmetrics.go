@@ -22,7 +22,7 @@ func newLandingDescriptions(d func(name, help string, labels ...string) *prometh
 		failed:      d("landing_accept_errors_total", "Connections that could not be accepted, such as for want of descriptors."),
 		faults:      d("landing_faults_total", "Connections that a fault in the program ended."),
 		open:        d("landing_open", "Connections that are open now."),
-		connections: d("landing_connections_total", "Connections in records, by what they were told by: the hit's name or address, a listed Host or SNI, or nothing (noise).", "by"),
+		connections: d("landing_connections_total", "Connections in records, by what they were told by: an address that is one hit's own (query_address), the hit's name or address, a listed Host or SNI, or nothing (noise).", "by"),
 		unrecorded:  d("landing_unrecorded_total", "Connections without a record, since too many different ones came at once."),
 		waiting:     d("landing_waiting", "Records that wait for their hit."),
 		indexed:     d("landing_indexed_hits", "Hits that connections can be joined to."),
@@ -50,6 +50,7 @@ func (d *landingDescriptions) collect(m sender, p *landingPart, j hits.Stats) {
 	m.counter(d.failed, s.AcceptErrors)
 	m.counter(d.faults, s.Faults)
 	m.gauge(d.open, float64(s.Open))
+	m.counter(d.connections, s.Own, "query_address")
 	m.counter(d.connections, s.Name, "name")
 	m.counter(d.connections, s.Address, "address")
 	m.counter(d.connections, s.Listed, "listed")

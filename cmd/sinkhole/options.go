@@ -72,6 +72,8 @@ func sink(s configs.Sink) blocklist.Sink {
 		return blocklist.Sink{Mode: blocklist.SinkNone}
 	case configs.SinkAddress:
 		return blocklist.Sink{Mode: blocklist.SinkAddress, Addr: s.Addr}
+	case configs.SinkPrefix:
+		return blocklist.Sink{Mode: blocklist.SinkPrefix, Prefix: s.Prefix}
 	}
 	return blocklist.Sink{Mode: blocklist.SinkInherit}
 }

@@ -11,10 +11,10 @@ import (
 // deafSinkholes names the sinkhole addresses and ports at which nothing of ours
 // listens, so that what infected machines do there is not seen.
 func deafSinkholes(c *configs.Config) (warnings []string) {
-	var addrs []netip.Addr
+	var sinks []configs.Sink
 	note := func(s configs.Sink) {
-		if s.Kind == configs.SinkAddress && !slices.Contains(addrs, s.Addr) {
-			addrs = append(addrs, s.Addr)
+		if (s.Kind == configs.SinkAddress || s.Kind == configs.SinkPrefix) && !slices.Contains(sinks, s) {
+			sinks = append(sinks, s)
 		}
 	}
 	note(c.Sinkhole.IPv4)
@@ -23,15 +23,19 @@ func deafSinkholes(c *configs.Config) (warnings []string) {
 		note(l.IPv4)
 		note(l.IPv6)
 	}
-	for _, addr := range addrs {
+	for _, s := range sinks {
 		for _, landing := range []struct {
 			key     string
 			port    uint16
 			listens []netip.AddrPort
 		}{{"landing.http", 80, c.Landing.HTTP}, {"landing.tls", 443, c.Landing.TLS}} {
-			if !answersAt(landing.listens, netip.AddrPortFrom(addr, landing.port)) {
+			switch {
+			case s.Kind == configs.SinkPrefix && !answersIn(landing.listens, s.Prefix, landing.port):
+				warnings = append(warnings, fmt.Sprintf("nothing of ours listens on port %d of %s, where listed names lead to: connections there are not recorded (%s)",
+					landing.port, s.Prefix, landing.key))
+			case s.Kind == configs.SinkAddress && !answersAt(landing.listens, netip.AddrPortFrom(s.Addr, landing.port)):
 				warnings = append(warnings, fmt.Sprintf("nothing of ours listens on %s, where listed names lead to: connections there are not recorded (%s)",
-					netip.AddrPortFrom(addr, landing.port), landing.key))
+					netip.AddrPortFrom(s.Addr, landing.port), landing.key))
 			}
 		}
 	}
@@ -43,4 +47,11 @@ func answersAt(listens []netip.AddrPort, at netip.AddrPort) bool {
 	return slices.ContainsFunc(listens, func(l netip.AddrPort) bool {
 		return l.Port() == at.Port() && (l.Addr() == at.Addr() || l.Addr().IsUnspecified() && (l.Addr().Is6() || at.Addr().Is4()))
 	})
+}
+
+// answersIn tells whether one of the listeners serves a prefix: a wildcard, or one within it,
+// to which rules of the system may lead the rest.
+func answersIn(listens []netip.AddrPort, prefix netip.Prefix, port uint16) bool {
+	return answersAt(listens, netip.AddrPortFrom(prefix.Addr(), port)) ||
+		slices.ContainsFunc(listens, func(l netip.AddrPort) bool { return l.Port() == port && prefix.Contains(l.Addr()) })
 }

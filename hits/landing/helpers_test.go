@@ -63,7 +63,7 @@ func (r *rig) close() []*hits.Record {
 		r.t.Error(err)
 	}
 	s := r.Stats()
-	if s.Open != 0 || s.Waiting != 0 || s.Accepted != s.RefusedOfClient+s.RefusedInAll+s.Name+s.Address+s.Listed+s.Noise+s.Unrecorded+s.Faults {
+	if s.Open != 0 || s.Waiting != 0 || s.Accepted != s.RefusedOfClient+s.RefusedInAll+s.Own+s.Name+s.Address+s.Listed+s.Noise+s.Unrecorded+s.Faults {
 		r.t.Errorf("connections are not accounted for: %+v", s)
 	}
 	return r.landings()

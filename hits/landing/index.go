@@ -10,15 +10,29 @@ import (
 const (
 	// window is how long after a hit a connection belongs to it.
 	window = 5 * time.Minute
+	// ownAfter is for how long after its answer has expired an address is still the hit's own:
+	// programs keep it longer than they may.
+	ownAfter = time.Minute
 	// maxIndexed bounds each of the maps of a generation, of which there are two. An entry
-	// takes some 250 octets: 100 MB where all are full.
+	// takes some 300 octets: 160 MB where all are full.
 	maxIndexed = 65_536
 )
 
 // index knows the hits of late. It belongs to the ledger's goroutine.
 type index struct {
 	now, before generation
+	owned       owned
 	count       *counters
+	// own tells whether the resolver gives each hit an address of its own from where this one
+	// is, and whether nobody who was not given it can know it.
+	own func(netip.Addr) (own, secret bool)
+}
+
+// owned are hits by their own address. There is one for each line, so they have generations
+// of their own: many hits cost no other map its time.
+type owned struct {
+	began       time.Time
+	now, before map[netip.Addr]pair
 }
 
 // generation is the hits of a time as long as the window, or of a shorter one where there are
@@ -36,7 +50,8 @@ type clientName struct {
 	name   string
 }
 
-// clientAddress has no address where the line tells of none.
+// clientAddress has no address where the line tells of none, and where the hit, or each hit of
+// the line, has its own.
 type clientAddress struct{ client, address netip.Addr }
 
 // match is what hits have in common that matched the same.
@@ -51,13 +66,25 @@ type sighting struct {
 	id       string
 	from, to int64 // Unix nanoseconds of its first and last hit
 	expected bool
+	holder   // of an own address
+}
+
+// holder is whose an own address is.
+type holder struct {
+	client netip.Addr
+	behind bool  // somebody behind a forwarder asked
+	until  int64 // then another hit may have it
+	shared bool  // another one still had it
 }
 
 // pair is the two latest: a connection may come between them.
 type pair struct{ last, before sighting }
 
-func newIndex(count *counters) *index {
-	return &index{count: count, now: newGeneration(time.Time{}), before: newGeneration(time.Time{})}
+func newIndex(count *counters, own func(netip.Addr) (own, secret bool)) *index {
+	if own == nil {
+		own = func(netip.Addr) (bool, bool) { return false, false }
+	}
+	return &index{count: count, own: own, owned: owned{now: make(map[netip.Addr]pair)}, now: newGeneration(time.Time{}), before: newGeneration(time.Time{})}
 }
 
 func newGeneration(began time.Time) generation {
@@ -77,6 +104,11 @@ func (x *index) add(l *hitLine, now time.Time) {
 	}
 	client, known := l.Client.IP.Unmap(), l.DNS.Question.Name != ""
 	told := l.Sinkhole.Forwarder || l.Sinkhole.Identity.Trusted
+	given := l.Sinkhole.Address.Unmap()
+	own, _ := x.own(given)
+	if own && known {
+		x.addOwned(given, s, l, now)
+	}
 	switch {
 	case told && known:
 		put(g.relayed, l.DNS.Question.Name, s)
@@ -86,13 +118,50 @@ func (x *index) add(l *hitLine, now time.Time) {
 	case told || !client.IsValid():
 	case known:
 		put(g.names, clientName{client, s.match.name}, s)
-		if a := l.Sinkhole.Address; a.IsValid() {
-			put(g.clients, clientAddress{client, a.Unmap()}, s)
+		if own {
+			given = netip.Addr{}
+		}
+		if own || given.IsValid() {
+			put(g.clients, clientAddress{client, given}, s)
 		}
 	default: // merged by client
 		put(g.clients, clientAddress{client: client}, s)
 	}
-	x.count.indexed.Store(uint64(len(g.names) + len(g.clients) + len(g.relayed) + len(x.before.names) + len(x.before.clients) + len(x.before.relayed)))
+	x.count.indexed.Store(uint64(x.now.entries() + x.before.entries() + len(x.owned.now) + len(x.owned.before)))
+}
+
+// addOwned notes whose an own address is: of a line that stands for several hits, it is the
+// first one's.
+func (x *index) addOwned(given netip.Addr, s sighting, l *hitLine, now time.Time) {
+	s.to, s.until = s.from, s.from+int64(ownAfter)
+	if l.Sinkhole.TTL != nil {
+		s.until += int64(*l.Sinkhole.TTL) * int64(time.Second)
+	}
+	s.client, s.behind = l.Client.IP.Unmap(), l.Sinkhole.Forwarder || l.Sinkhole.Identity.Trusted
+	o := &x.owned
+	if full := len(o.now) >= maxIndexed; full || now.Sub(o.began) >= window {
+		if now.Sub(o.began) < window {
+			x.count.forgotten.Add(uint64(len(o.before)))
+		}
+		o.began, o.now, o.before = now, make(map[netip.Addr]pair), o.now
+	}
+	p, ok := o.now[given]
+	if !ok {
+		p = o.before[given]
+	}
+	switch last := &p.last; {
+	case last.match == nil, last.id == s.id: // after a fault the journal is read again
+	case last.from <= s.from:
+		s.shared = last.until > s.from
+	case s.until > last.from: // listeners' lines mix
+		s.shared, last.shared = true, true
+	}
+	o.now[given] = p
+	put(o.now, given, s)
+}
+
+func (g *generation) entries() int {
+	return len(g.names) + len(g.clients) + len(g.relayed)
 }
 
 // turn begins another generation when the time of this one is over, or it is full.
@@ -102,7 +171,7 @@ func (x *index) turn(now time.Time) {
 		return
 	}
 	if now.Sub(x.now.began) < window { // those before are within the window of some connection
-		x.count.forgotten.Add(uint64(len(x.before.names) + len(x.before.clients) + len(x.before.relayed)))
+		x.count.forgotten.Add(uint64(x.before.entries()))
 	}
 	x.now, x.before = newGeneration(now), x.now
 }
@@ -129,8 +198,11 @@ func (g *generation) match(l *hitLine) *match {
 }
 
 // find is the hit that a connection belongs to, and by what; the client as the journal writes
-// it.
-func (x *index) find(client, address netip.Addr, at time.Time, names ...string) (s sighting, joined string) {
+// it, ours if it may ask the resolver.
+func (x *index) find(client, address netip.Addr, ours bool, at time.Time, names ...string) (s sighting, joined string) {
+	if s, ok := x.owner(client, address, ours, at); ok {
+		return s, hits.JoinedQueryAddress
+	}
 	for _, name := range names {
 		if name == "" {
 			continue
@@ -152,14 +224,27 @@ func (x *index) find(client, address netip.Addr, at time.Time, names ...string) 
 
 // seen is the latest sighting before a moment and within the window.
 func seen(x *index, at time.Time, of func(*generation) pair) (sighting, bool) {
+	return latest(at, of(&x.now), of(&x.before))
+}
+
+func latest(at time.Time, now, before pair) (sighting, bool) {
 	moment := at.UnixNano()
-	for _, g := range []*generation{&x.now, &x.before} {
-		p := of(g)
-		for _, s := range []sighting{p.last, p.before} {
-			if s.match != nil && s.from <= moment && s.to >= moment-int64(window) {
-				return s, true
-			}
+	for _, s := range [...]sighting{now.last, now.before, before.last, before.before} {
+		if s.match != nil && s.from <= moment && s.to >= moment-int64(window) {
+			return s, true
 		}
 	}
 	return sighting{}, false
+}
+
+// owner is the hit whose own address it is, if no other hit had it just then. An address that
+// can be guessed tells of the client that asked, or, where that is behind a forwarder, of those
+// who may ask here: others go through all addresses that there are.
+func (x *index) owner(client, address netip.Addr, ours bool, at time.Time) (s sighting, ok bool) {
+	own, secret := x.own(address)
+	if !own {
+		return s, false
+	}
+	s, ok = latest(at, x.owned.now[address], x.owned.before[address])
+	return s, ok && !s.shared && (secret || s.client == client || s.behind && ours)
 }

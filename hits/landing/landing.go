@@ -32,8 +32,12 @@ type Options struct {
 	// Listed are the indicators that match a name, as the client would be judged that asks
 	// for it, the deciding one first; none where it is not listed, or allowed.
 	Listed func(client netip.Addr, name string) []hits.Indicator
-	// Marks tells of clients that look up listed names for a living, and of forwarders.
-	Marks func(client netip.Addr) (expected, forwarder bool)
+	// Marks tells of clients that look up listed names for a living, of forwarders, and of who
+	// may ask the resolver.
+	Marks func(client netip.Addr) (expected, forwarder, ours bool)
+	// Own tells whether each hit gets a sinkhole address of its own from where an address is, and
+	// whether it is secret: who was not given it cannot guess it. Nil: none does.
+	Own func(netip.Addr) (own, secret bool)
 	// Background runs long work, on a thread of low priority, and returns when it is done.
 	Background func(func())
 	Logger     *zap.Logger
@@ -63,7 +67,8 @@ type Stats struct {
 	RefusedOfClient, RefusedInAll uint64 // closed at once
 	AcceptErrors                  uint64
 	Faults                        uint64 // connections that a fault in the program ended
-	Name, Address, Listed, Noise  uint64 // connections in records, by what they were joined by
+	Own                           uint64 // connections in records, joined by an address that is one hit's own
+	Name, Address, Listed, Noise  uint64 // and by what else they were joined
 	Unrecorded                    uint64 // beyond the bounds of one client or in all
 	Waiting                       uint64 // records
 	Indexed, Forgotten            uint64 // hits to join with now, and those forgotten before their time
@@ -72,7 +77,7 @@ type Stats struct {
 
 type counters struct {
 	accepted, open, refusedOfClient, refusedInAll, acceptErrors atomic.Uint64
-	name, address, listed, noise, unrecorded                    atomic.Uint64
+	own, name, address, listed, noise, unrecorded               atomic.Uint64
 	faults, waiting, indexed, forgotten, indexErrors            atomic.Uint64
 }
 
@@ -152,7 +157,7 @@ func (l *Landing) Stats() Stats {
 	c := &l.count
 	return Stats{
 		Accepted: c.accepted.Load(), Open: c.open.Load(), RefusedOfClient: c.refusedOfClient.Load(), RefusedInAll: c.refusedInAll.Load(),
-		AcceptErrors: c.acceptErrors.Load(), Faults: c.faults.Load(), Name: c.name.Load(), Address: c.address.Load(), Listed: c.listed.Load(), Noise: c.noise.Load(),
+		AcceptErrors: c.acceptErrors.Load(), Faults: c.faults.Load(), Own: c.own.Load(), Name: c.name.Load(), Address: c.address.Load(), Listed: c.listed.Load(), Noise: c.noise.Load(),
 		Unrecorded: c.unrecorded.Load(), Waiting: c.waiting.Load(), Indexed: c.indexed.Load(), Forgotten: c.forgotten.Load(), IndexErrors: c.indexErrors.Load(),
 	}
 }

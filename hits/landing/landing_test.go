@@ -153,7 +153,7 @@ func TestVeiledClientsAreJoined(t *testing.T) {
 func TestMarksOfClients(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(l *Landing) {
-		l.o.Marks = func(a netip.Addr) (bool, bool) { return a.IsLoopback(), a.IsLoopback() }
+		l.o.Marks = func(a netip.Addr) (bool, bool, bool) { return a.IsLoopback(), a.IsLoopback(), true }
 	})
 	r.send("beacon")
 	x := r.one()
@@ -383,7 +383,7 @@ func TestRecordsOfOneClientAreBounded(t *testing.T) {
 
 func TestIndexIsBounded(t *testing.T) {
 	t.Parallel()
-	x := newIndex(new(counters))
+	x := newIndex(new(counters), nil)
 	now := time.Now()
 	l := &hitLine{Time: now}
 	l.Event.ID, l.DNS.Question.Name, l.Sinkhole.Address = "id", "bad.example", netip.MustParseAddr("203.0.113.1")
@@ -397,7 +397,7 @@ func TestIndexIsBounded(t *testing.T) {
 	if x.count.forgotten.Load() == 0 {
 		t.Error("nothing was counted as forgotten")
 	}
-	if _, joined := x.find(l.Client.IP, l.Sinkhole.Address, now, "bad.example"); joined != hits.JoinedName {
+	if _, joined := x.find(l.Client.IP, l.Sinkhole.Address, false, now, "bad.example"); joined != hits.JoinedName {
 		t.Error("the latest hit is not found")
 	}
 	x.add(l, now.Add(window+time.Second))

@@ -65,7 +65,7 @@ type likeness struct {
 }
 
 func newLedger(o *Options, count *counters) *ledger {
-	return &ledger{o: o, count: count, alike: make(map[likeness]*entry), ofClient: make(map[netip.Prefix]int), index: newIndex(count), wait: settleAfter}
+	return &ledger{o: o, count: count, alike: make(map[likeness]*entry), ofClient: make(map[netip.Prefix]int), index: newIndex(count, o.Own), wait: settleAfter}
 }
 
 // add takes a finished connection over.
@@ -151,21 +151,23 @@ func (b *ledger) run(stop <-chan struct{}) {
 
 // settle finds out whose a connection is, and hands it on.
 func (b *ledger) settle(c *hits.Connection) {
-	client := c.Client.Addr()
+	client, ours := c.Client.Addr(), false
 	if b.o.Marks != nil {
-		c.Expected, c.Forwarder = b.o.Marks(client)
+		c.Expected, c.Forwarder, ours = b.o.Marks(client)
 	}
-	s, joined := b.index.find(b.o.Veil.Addr(client), c.Destination.Addr(), c.Time, c.Host, c.ServerName)
+	s, joined := b.index.find(b.o.Veil.Addr(client), c.Destination.Addr(), ours, c.Time, c.Host, c.ServerName)
 	c.Joined = joined
 	switch joined {
 	case hits.JoinedName:
 		b.count.name.Add(c.Count)
 	case hits.JoinedAddress:
 		b.count.address.Add(c.Count)
+	case hits.JoinedQueryAddress:
+		b.count.own.Add(c.Count)
 	}
 	if s.match != nil {
 		c.HitID, c.Name, c.Indicators = s.id, s.match.name, s.match.indicators
-		c.Expected = c.Expected || s.expected && joined == hits.JoinedAddress
+		c.Expected = c.Expected || s.expected && (joined == hits.JoinedAddress || joined == hits.JoinedQueryAddress)
 	} else if c.Indicators = b.listed(c); len(c.Indicators) > 0 {
 		b.count.listed.Add(c.Count)
 	} else {
