@@ -10,6 +10,9 @@ import (
 // What is exported of some lists is what a policy exports that has no others
 // beside the allow lists.
 func TestExportOfSomeLists(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: under the race detector it shows nothing more, since there is no concurrency")
+	}
 	compared := map[format.Trigger]int{}
 	for seed := range uint64(600) {
 		random := rand.New(rand.NewPCG(seed, 7))

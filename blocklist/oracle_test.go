@@ -16,6 +16,9 @@ import (
 
 // TestPolicyEqualsModel compares random policies with the model.
 func TestPolicyEqualsModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: under the race detector it shows nothing more, since there is no concurrency")
+	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
 		choices := make([]byte, 40+random.IntN(1500))
