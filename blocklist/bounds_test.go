@@ -208,7 +208,7 @@ func heapNow() uint64 {
 // slow down look-ups, and the other list serves beside it.
 func TestHostileEntries(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped: under the race detector it shows nothing more, since there is no concurrency, and bounds on time")
+		t.Skip("skipped with -short, as under the race detector: one goroutine, and bounds on time")
 	}
 	const rest = ".evil.example"
 	few := hostile / 20

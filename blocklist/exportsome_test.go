@@ -11,7 +11,7 @@ import (
 // beside the allow lists.
 func TestExportOfSomeLists(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped: under the race detector it shows nothing more, since there is no concurrency")
+		t.Skip("skipped with -short, as under the race detector: one goroutine")
 	}
 	compared := map[format.Trigger]int{}
 	for seed := range uint64(600) {

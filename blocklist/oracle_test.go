@@ -17,7 +17,7 @@ import (
 // TestPolicyEqualsModel compares random policies with the model.
 func TestPolicyEqualsModel(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped: under the race detector it shows nothing more, since there is no concurrency")
+		t.Skip("skipped with -short, as under the race detector: one goroutine")
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
