@@ -467,7 +467,7 @@ func (f *feeder) writeMachines(ctx context.Context) error {
 		m.new, m.dirty = false, false
 	}
 	for _, s := range spans {
-		f.rowBuf = appendFacts(f.rowBuf[:0], s.span.facts)
+		f.rowBuf = appendRow(f.rowBuf[:0], s.span.number, s.span.facts)
 		if _, err := f.putSpan.ExecContext(ctx, s.id(), bytes.Clone(f.rowBuf)); err != nil {
 			return fault(err)
 		}

@@ -3,8 +3,8 @@ package inventory
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,7 +14,8 @@ import (
 // Reader makes views of an inventory. It is for one goroutine.
 type Reader struct {
 	db      *database
-	matches map[uint32]*knownMatch
+	matches []*knownMatch // by their rows; nil: no such row
+	known   int           // machines that were looked at for the last view
 }
 
 // knownMatch is a row of the table matched.
@@ -39,10 +40,16 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 // Close lets go of the file.
 func (r *Reader) Close() { r.db.close() }
 
-// collect reads the machines that a filter is about, with their matches.
+// chosen is machines, by their ids, of so many that were looked at.
+type chosen struct {
+	machines []*Machine
+	of       int
+}
+
+// collect reads the machines that a filter is about, with their matches, by their ids.
 //
 // Without whole, what is only shown of a machine itself is left out.
-func (r *Reader) collect(ctx context.Context, f Filter, whole bool) (all []*Machine, err error) {
+func (r *Reader) collect(ctx context.Context, f Filter, whole bool) ([]*Machine, error) {
 	ctx = context.WithoutCancel(ctx)                // the driver waits for one at each row
 	if err := r.db.exec(ctx, "BEGIN"); err != nil { // all is of one moment
 		return nil, err
@@ -51,26 +58,19 @@ func (r *Reader) collect(ctx context.Context, f Filter, whole bool) (all []*Mach
 	if err := r.readMatches(ctx); err != nil {
 		return nil, err
 	}
-	machines, err := r.machines(ctx, f, whole)
+	some, err := r.machines(ctx, f, whole)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.activities(ctx, f, machines); err != nil {
+	if err := r.activities(ctx, f, some); err != nil {
 		return nil, err
 	}
-	for _, m := range machines {
-		if len(m.matched) > 0 {
-			all = append(all, m)
-		}
-	}
-	// Whatever is made of them comes out the same each time.
-	slices.SortFunc(all, func(a, b *Machine) int { return int(a.id - b.id) })
-	return all, nil
+	return slices.DeleteFunc(some.machines, func(m *Machine) bool { return len(m.matched) == 0 }), nil
 }
 
 func (r *Reader) readMatches(ctx context.Context) error {
-	r.matches = map[uint32]*knownMatch{noMatch: {families: []string{""}}}
-	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, rules FROM matched")
+	r.matches = append(r.matches[:0], &knownMatch{families: []string{""}}) // noMatch
+	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, rules FROM matched ORDER BY id")
 	if err != nil {
 		return fault(err)
 	}
@@ -91,7 +91,9 @@ func (r *Reader) readMatches(ctx context.Context) error {
 		if len(k.families) == 0 {
 			k.families = []string{""}
 		}
-		r.matches[id] = k
+		for ; int64(len(r.matches)) < int64(id); r.matches = append(r.matches, nil) {
+		}
+		r.matches = append(r.matches, k)
 	}
 	return fault(rows.Err())
 }
@@ -114,19 +116,18 @@ func (f *Filter) hours() (from, to uint32) {
 	return from, to
 }
 
-func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]*Machine, error) {
+func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (some chosen, err error) {
 	from, to := f.hours()
 	columns := "id, forwarder, shared, connected, sent"
 	if whole || f.Client.IsValid() {
 		columns += ", address, addresses, mac, cpe, device, via, proven, first, last, many_behind, subscriber"
 	}
 	rows, err := r.db.conn.QueryContext(ctx, "SELECT "+columns+
-		" FROM machine WHERE last >= ? AND first < ?", int64(from)*hour, min(int64(to), 1<<21)*hour)
+		" FROM machine WHERE last >= ? AND first < ? ORDER BY id", int64(from)*hour, min(int64(to), 1<<21)*hour)
 	if err != nil {
-		return nil, fault(err)
+		return some, fault(err)
 	}
 	defer rows.Close()
-	all := make(map[int64]*Machine, 1<<12)
 	var room []Machine // made by the thousand
 	for rows.Next() {
 		if len(room) == 0 {
@@ -141,17 +142,18 @@ func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (map[int64]
 			into = append(into, &m.Address, &addresses, &m.MAC, &m.CPE, &m.Device, &m.Via, &m.SourceProven, (*int64)(&m.FirstSeen), (*int64)(&m.LastSeen), &many, &m.Subscriber)
 		}
 		if err := rows.Scan(into...); err != nil {
-			return nil, fault(err)
+			return some, fault(err)
 		}
 		m.Evidence, m.ManyBehind, m.BySubscriber = evidenceOf(connected, sent), many > 0, m.Subscriber != ""
 		if m.Addresses, err = decodeAddresses(addresses); err != nil {
-			return nil, fmt.Errorf("%w: %w", errUnusable, err)
+			return some, fmt.Errorf("%w: %w", errUnusable, err)
 		}
-		if f.letsMachine(m) {
-			all[m.id] = m
+		if some.of++; f.letsMachine(m) {
+			some.machines = append(some.machines, m)
 		}
 	}
-	return all, fault(rows.Err())
+	r.known = some.of
+	return some, fault(rows.Err())
 }
 
 func (f *Filter) letsMachine(m *Machine) bool {
@@ -171,64 +173,173 @@ func (f *Filter) letsMachine(m *Machine) bool {
 	return in(m.Address) || slices.ContainsFunc(m.Addresses, func(a Address) bool { return in(a.Address) })
 }
 
-// activities gives the machines their matches in the hours that count.
-func (r *Reader) activities(ctx context.Context, f Filter, machines map[int64]*Machine) error {
-	return r.facts(ctx, f, machines, func(m *Machine, x fact) { m.count(x, f.Hours) })
+// activities gives the machines their matches in the hours that count. A row of which all hours
+// do is read by its summary.
+func (r *Reader) activities(ctx context.Context, f Filter, some chosen) error {
+	from, to := f.hours()
+	lets := r.lets(f)
+	var m *Machine
+	match := func(x matched) {
+		if int(x.match) < len(lets) && lets[x.match] {
+			m.count(x)
+		}
+	}
+	fact := func(x fact) {
+		if from <= x.hour && x.hour < to && int(x.match) < len(lets) && lets[x.match] {
+			m.count(matched{x.match, x.hour, x.hour, uint64(x.hits)})
+			if f.Hours {
+				m.countHour(x)
+			}
+		}
+	}
+	return r.rows(ctx, f, some, func(of *Machine, number int64, row []byte) error {
+		m = of
+		if begin := number * spanHours; !f.Hours && int64(from) <= begin && begin+spanHours <= int64(to) {
+			return eachMatch(row, number, match)
+		}
+		return eachFact(row, fact)
+	})
 }
 
 // facts visits those of some machines whose hours count and whose matches the filter lets
 // through.
-func (r *Reader) facts(ctx context.Context, f Filter, machines map[int64]*Machine, visit func(*Machine, fact)) error {
+func (r *Reader) facts(ctx context.Context, f Filter, some chosen, visit func(fact)) error {
 	from, to := f.hours()
-	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, facts FROM activity WHERE id >= ? AND id < ?",
-		activityID(int64(from)/spanHours, 0), activityID(min(int64(to)/spanHours+1, 1<<30), 0))
-	if err != nil {
-		return fault(err)
-	}
-	defer rows.Close()
-	lets := make([]bool, slices.Max(slices.Collect(maps.Keys(r.matches)))+1) // the ids are without gaps
-	for id, k := range r.matches {
-		lets[id] = f.lets(k)
-	}
-	var id int64
-	var row sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&id, &row); err != nil {
-			return fault(err)
-		}
-		m := machines[id&(1<<32-1)]
-		if m == nil {
-			continue
-		}
-		err := eachFact(row, func(x fact) {
+	lets := r.lets(f)
+	return r.rows(ctx, f, some, func(_ *Machine, _ int64, row []byte) error {
+		return eachFact(row, func(x fact) {
 			if from <= x.hour && x.hour < to && int(x.match) < len(lets) && lets[x.match] {
-				visit(m, x)
+				visit(x)
 			}
 		})
-		if err != nil {
-			return fmt.Errorf("%w: %w", errUnusable, err)
-		}
-	}
-	return fault(rows.Err())
+	})
 }
 
-// count takes in a fact. Those of a machine come by the hour.
-func (m *Machine) count(x fact, byHour bool) {
-	hits := uint64(x.hits)
-	m.Hits += hits
+// lets tells of each match whether its hits count.
+func (r *Reader) lets(f Filter) []bool {
+	lets := make([]bool, len(r.matches))
+	for id, k := range r.matches {
+		lets[id] = k != nil && f.lets(k)
+	}
+	return lets
+}
+
+// fewOf is how many machines fewer than all there are where looking up the rows of each is
+// faster than going over all rows.
+const fewOf = 16
+
+// rows visits the rows of some machines in the spans that have hours that count, each machine's
+// the earliest first.
+func (r *Reader) rows(ctx context.Context, f Filter, some chosen, visit func(m *Machine, number int64, row []byte) error) error {
+	spans, err := r.spans(ctx, f)
+	if err != nil {
+		return err
+	}
+	read := r.allRows
+	if len(some.machines) < some.of/fewOf {
+		read = r.rowsOf
+	}
+	for _, number := range spans {
+		err := read(ctx, number, some.machines, func(m *Machine, row []byte) error { return visit(m, number, row) })
+		switch {
+		case errors.Is(err, errFacts):
+			return fmt.Errorf("%w: %w", errUnusable, err)
+		case err != nil:
+			return fault(err)
+		}
+	}
+	return nil
+}
+
+// spans are those that have rows, and hours that count.
+func (r *Reader) spans(ctx context.Context, f Filter) (all []int64, err error) {
+	from, to := f.hours()
+	next, end := int64(from)/spanHours, min((int64(to)+spanHours-1)/spanHours, 1<<30)
+	for next < end {
+		var id int64
+		err := r.db.conn.QueryRowContext(ctx, "SELECT id FROM activity WHERE id >= ? ORDER BY id LIMIT 1", activityID(next, 0)).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return nil, fault(err)
+		}
+		if next = id >> 32; next < end {
+			all = append(all, next)
+		}
+		next++
+	}
+	return all, nil
+}
+
+// allRows goes over all rows of a span, which come as the machines do, by the id.
+func (r *Reader) allRows(ctx context.Context, number int64, machines []*Machine, visit func(*Machine, []byte) error) error {
+	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, facts FROM activity WHERE id >= ? AND id < ? ORDER BY id", activityID(number, 0), activityID(number+1, 0))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var id int64
+	var row sql.RawBytes
+	for len(machines) > 0 && rows.Next() {
+		if err := rows.Scan(&id, &row); err != nil {
+			return err
+		}
+		id &= 1<<32 - 1
+		for len(machines) > 0 && machines[0].id < id {
+			machines = machines[1:]
+		}
+		if len(machines) == 0 || machines[0].id != id {
+			continue
+		}
+		if err := visit(machines[0], row); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// rowsOf looks up the row of each machine in a span.
+func (r *Reader) rowsOf(ctx context.Context, number int64, machines []*Machine, visit func(*Machine, []byte) error) error {
+	find, err := r.db.conn.PrepareContext(ctx, "SELECT facts FROM activity WHERE id = ?")
+	if err != nil {
+		return err
+	}
+	defer find.Close()
+	for _, m := range machines {
+		var row []byte
+		err := find.QueryRowContext(ctx, activityID(number, m.id)).Scan(&row)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err == nil {
+			err = visit(m, row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count takes in what a machine had of a match, the earliest first.
+func (m *Machine) count(x matched) {
+	m.Hits += x.hits
 	i := m.find(x.match)
 	if i < 0 {
 		if m.places != nil {
 			m.places[x.match] = len(m.matched)
 		}
-		m.matched = append(m.matched, matched{match: x.match, first: x.hour, last: x.hour, hits: hits})
-	} else {
-		m.matched[i].last = x.hour
-		m.matched[i].hits += hits
-	}
-	if !byHour {
+		m.matched = append(m.matched, x)
 		return
 	}
+	m.matched[i].last = x.last
+	m.matched[i].hits += x.hits
+}
+
+// countHour takes in a fact by its hour. Those of a machine come by the hour.
+func (m *Machine) countHour(x fact) {
+	hits := uint64(x.hits)
 	at := Time(int64(x.hour) * hour)
 	if n := len(m.Hours); n > 0 && m.Hours[n-1].Hour == at {
 		m.Hours[n-1].Hits += hits

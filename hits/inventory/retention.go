@@ -70,7 +70,7 @@ func (f *feeder) trimSpans(ctx context.Context, number int64, cut uint32) error 
 			if err != nil {
 				return nil, false, fmt.Errorf("%w: %w", errUnusable, err)
 			}
-			return appendFacts([]byte{}, kept), len(kept) < all, nil
+			return appendRow(nil, number, kept), len(kept) < all, nil
 		})
 }
 

@@ -64,9 +64,9 @@ func (r *Reader) eachHour(ctx context.Context, f Filter, visit func(fact, *known
 	if err := r.readMatches(ctx); err != nil {
 		return err
 	}
-	machines, err := r.machines(ctx, f, false)
+	some, err := r.machines(ctx, f, false)
 	if err != nil {
 		return err
 	}
-	return r.facts(ctx, f, machines, func(_ *Machine, x fact) { visit(x, r.matches[x.match]) })
+	return r.facts(ctx, f, some, func(x fact) { visit(x, r.matches[x.match]) })
 }

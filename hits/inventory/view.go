@@ -109,13 +109,6 @@ type Indicator struct {
 	LastHour   Time     `json:"last_hour"`
 }
 
-// matched is what a machine had of one match.
-type matched struct {
-	match       uint32
-	first, last uint32 // hours
-	hits        uint64
-}
-
 // Machines are the machines and forwarders that have hits which the filter lets through, the
 // one seen last first.
 func (r *Reader) Machines(ctx context.Context, f Filter) ([]*Machine, error) {
@@ -151,12 +144,12 @@ func (f Filter) byTotal() Filter {
 
 // recount counts the hits of machines anew, by the hour.
 func (r *Reader) recount(ctx context.Context, f Filter, all []*Machine) error {
-	machines := make(map[int64]*Machine, len(all))
+	some := chosen{machines: slices.Clone(all), of: r.known}
 	for _, m := range all {
 		m.Hits, m.matched, m.places = 0, nil, nil
-		machines[m.id] = m
 	}
-	return r.activities(ctx, f, machines)
+	slices.SortFunc(some.machines, func(a, b *Machine) int { return cmp.Compare(a.id, b.id) })
+	return r.activities(ctx, f, some)
 }
 
 // describe puts the matches of a machine into words.
