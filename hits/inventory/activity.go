@@ -55,59 +55,7 @@ func (s *span) add(hour, match uint32, hits uint64, full bool) bool {
 // count32 is a count as far as there is room.
 func count32(n uint64) uint32 { return uint32(min(n, 1<<32-1)) }
 
-// matched is what a machine had of one match.
-type matched struct {
-	match       uint32
-	first, last uint32 // hours
-	hits        uint64
-}
-
-// appendRow is the row of a span: the octets of its summary, the summary, the facts.
-//
-// The summary is what a view needs that takes in the span whole: for each match the match, the
-// first hour in the span, the hours from it to the last, the hits.
-func appendRow(dst []byte, number int64, facts []fact) []byte {
-	var summary []byte
-	for _, x := range summarize(facts) {
-		summary = binary.AppendUvarint(summary, uint64(x.match))
-		summary = binary.AppendUvarint(summary, uint64(int64(x.first)-number*spanHours))
-		summary = binary.AppendUvarint(summary, uint64(x.last-x.first))
-		summary = binary.AppendUvarint(summary, x.hits)
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(summary)))
-	return appendFacts(append(dst, summary...), facts)
-}
-
-// summarize sums up facts by their match.
-func summarize(facts []fact) (all []matched) {
-	places := make(map[uint32]int)
-	for _, f := range facts {
-		i, found := places[f.match]
-		if !found {
-			i = len(all)
-			places[f.match] = i
-			all = append(all, matched{match: f.match, first: f.hour})
-		}
-		all[i].last = f.hour
-		all[i].hits += uint64(f.hits)
-	}
-	return all
-}
-
-// cutRow parts a row into summary and facts.
-func cutRow(row []byte) (summary, facts []byte, err error) {
-	if len(row) == 0 {
-		return nil, nil, nil
-	}
-	size, n := binary.Uvarint(row)
-	if n <= 0 || size > uint64(len(row)-n) {
-		return nil, nil, errFacts
-	}
-	row = row[n:]
-	return row[:size], row[size:], nil
-}
-
-// appendFacts is for each fact the hours since the one before, the match, the hits.
+// appendFacts is the row: for each fact the hours since the one before, the match, the hits.
 func appendFacts(dst []byte, facts []fact) []byte {
 	last := uint32(0)
 	for _, f := range facts {
@@ -121,8 +69,8 @@ func appendFacts(dst []byte, facts []fact) []byte {
 
 var errFacts = errors.New("a row of its table activity cannot be read")
 
-// numbers reads as many numbers as there is room for.
-func numbers(row []byte, into []uint64) (rest []byte, err error) {
+// numbers reads as many numbers as there is room for; not ok: there are fewer.
+func numbers(row []byte, into []uint64) (rest []byte, ok bool) {
 	for i := range into {
 		if len(row) > 0 && row[0] < 0x80 { // most of them
 			into[i], row = uint64(row[0]), row[1:]
@@ -130,37 +78,21 @@ func numbers(row []byte, into []uint64) (rest []byte, err error) {
 		}
 		n := 0
 		if into[i], n = binary.Uvarint(row); n <= 0 {
-			return nil, errFacts
+			return nil, false
 		}
 		row = row[n:]
 	}
-	return row, nil
+	return row, true
 }
 
-// eachMatch reads the summary of a row.
-func eachMatch(row []byte, number int64, fn func(matched)) error {
-	summary, _, err := cutRow(row)
-	for err == nil && len(summary) > 0 {
-		var v [4]uint64
-		if summary, err = numbers(summary, v[:]); err == nil {
-			first := uint32(uint64(number*spanHours) + v[1])
-			fn(matched{match: uint32(v[0]), first: first, last: first + uint32(v[2]), hits: v[3]})
-		}
-	}
-	return err
-}
-
-// eachFact reads the facts of a row.
+// eachFact reads a row.
 func eachFact(row []byte, fn func(fact)) error {
-	_, row, err := cutRow(row)
-	if err != nil {
-		return err
-	}
 	last := uint64(0)
 	for len(row) > 0 {
 		var v [3]uint64
-		if row, err = numbers(row, v[:]); err != nil {
-			return err
+		var ok bool
+		if row, ok = numbers(row, v[:]); !ok {
+			return errFacts
 		}
 		last += v[0]
 		fn(fact{hour: uint32(last), match: uint32(v[1]), hits: count32(v[2])})

@@ -16,6 +16,7 @@ type Reader struct {
 	db      *database
 	matches []*knownMatch // by their rows; nil: no such row
 	known   int           // machines that were looked at for the last view
+	names   []string      // of families, by their numbers
 }
 
 // knownMatch is a row of the table matched.
@@ -23,6 +24,7 @@ type knownMatch struct {
 	rules      []match
 	indicators []indicatorName // each once
 	families   []string        // each once; one "" where there is none
+	numbers    []int           // of families
 	lists      []string        // each once
 }
 
@@ -48,28 +50,34 @@ type chosen struct {
 
 // collect reads the machines that a filter is about, with their matches, by their ids.
 //
-// Without whole, what is only shown of a machine itself is left out.
-func (r *Reader) collect(ctx context.Context, f Filter, whole bool) ([]*Machine, error) {
+// Without whole, what is only shown of a machine itself is left out; trends is counted in, if any
+// are wanted.
+func (r *Reader) collect(ctx context.Context, f Filter, whole, trends bool) ([]*Machine, *grid, error) {
 	ctx = context.WithoutCancel(ctx)                // the driver waits for one at each row
 	if err := r.db.exec(ctx, "BEGIN"); err != nil { // all is of one moment
-		return nil, err
+		return nil, nil, err
 	}
 	defer r.db.rollback()
 	if err := r.readMatches(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	some, err := r.machines(ctx, f, whole)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := r.activities(ctx, f, some); err != nil {
-		return nil, err
+	var g *grid
+	if trends {
+		g = newGrid(r.names)
 	}
-	return slices.DeleteFunc(some.machines, func(m *Machine) bool { return len(m.matched) == 0 }), nil
+	if err := r.activities(ctx, f, some, g); err != nil {
+		return nil, nil, err
+	}
+	return slices.DeleteFunc(some.machines, func(m *Machine) bool { return len(m.matched) == 0 }), g, nil
 }
 
 func (r *Reader) readMatches(ctx context.Context) error {
-	r.matches = append(r.matches[:0], &knownMatch{families: []string{""}}) // noMatch
+	r.matches, r.names = append(r.matches[:0], &knownMatch{families: []string{""}, numbers: []int{0}}), []string{""} // noMatch
+	numbers := map[string]int{"": 0}
 	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, rules FROM matched ORDER BY id")
 	if err != nil {
 		return fault(err)
@@ -90,6 +98,14 @@ func (r *Reader) readMatches(ctx context.Context) error {
 		}
 		if len(k.families) == 0 {
 			k.families = []string{""}
+		}
+		for _, name := range k.families {
+			n, found := numbers[name]
+			if !found {
+				n = len(r.names)
+				numbers[name], r.names = n, append(r.names, name)
+			}
+			k.numbers = append(k.numbers, n)
 		}
 		for ; int64(len(r.matches)) < int64(id); r.matches = append(r.matches, nil) {
 		}
@@ -173,46 +189,87 @@ func (f *Filter) letsMachine(m *Machine) bool {
 	return in(m.Address) || slices.ContainsFunc(m.Addresses, func(a Address) bool { return in(a.Address) })
 }
 
-// activities gives the machines their matches in the hours that count. A row of which all hours
-// do is read by its summary.
-func (r *Reader) activities(ctx context.Context, f Filter, some chosen) error {
-	from, to := f.hours()
-	lets := r.lets(f)
-	var m *Machine
-	match := func(x matched) {
-		if int(x.match) < len(lets) && lets[x.match] {
-			m.count(x)
+// activities gives the machines their matches in the hours that count. Spans of which all hours do
+// are read by their sums. trends, unless it is nil, gets the facts.
+func (r *Reader) activities(ctx context.Context, f Filter, some chosen, trends *grid) error {
+	spans, err := r.spans(ctx, f)
+	if err != nil {
+		return err
+	}
+	a := &activity{r: r, f: f, lets: r.lets(f), trends: trends}
+	a.from, a.to = f.hours()
+	for _, number := range spans {
+		err := a.read(ctx, number, some)
+		switch {
+		case errors.Is(err, errFacts) || errors.Is(err, errSums):
+			return fmt.Errorf("%w: %w", errUnusable, err)
+		case err != nil:
+			return fault(err)
 		}
 	}
-	fact := func(x fact) {
-		if from <= x.hour && x.hour < to && int(x.match) < len(lets) && lets[x.match] {
-			m.count(matched{x.match, x.hour, x.hour, uint64(x.hits)})
-			if f.Hours {
-				m.countHour(x)
-			}
+	return nil
+}
+
+// activity counts what machines did.
+type activity struct {
+	r        *Reader
+	f        Filter
+	from, to uint32 // hours
+	lets     []bool // by match
+	trends   *grid
+
+	m      *Machine // whose row is read
+	summed bool     // the sums of the span were counted
+}
+
+// fewOf is how many machines fewer than all there are where looking up the row of each is
+// faster than going over all rows.
+const fewOf = 16
+
+func (a *activity) read(ctx context.Context, number int64, some chosen) error {
+	begin := number * spanHours
+	a.summed = int64(a.from) <= begin && begin+spanHours <= int64(a.to)
+	if a.summed {
+		err := a.r.sums(ctx, number, some.machines, func(m *Machine, sums []byte) error {
+			a.m = m
+			return eachSum(sums, number, a.match)
+		})
+		if err != nil || !a.f.Hours && a.trends == nil {
+			return err
 		}
 	}
-	return r.rows(ctx, f, some, func(of *Machine, number int64, row []byte) error {
-		m = of
-		if begin := number * spanHours; !f.Hours && int64(from) <= begin && begin+spanHours <= int64(to) {
-			return eachMatch(row, number, match)
-		}
-		return eachFact(row, fact)
+	if a.trends != nil {
+		a.trends.turnTo(number)
+	}
+	rows := a.r.allRows
+	if len(some.machines) < some.of/fewOf {
+		rows = a.r.rowsOf
+	}
+	return rows(ctx, number, some.machines, func(m *Machine, row []byte) error {
+		a.m = m
+		return eachFact(row, a.fact)
 	})
 }
 
-// facts visits those of some machines whose hours count and whose matches the filter lets
-// through.
-func (r *Reader) facts(ctx context.Context, f Filter, some chosen, visit func(fact)) error {
-	from, to := f.hours()
-	lets := r.lets(f)
-	return r.rows(ctx, f, some, func(_ *Machine, _ int64, row []byte) error {
-		return eachFact(row, func(x fact) {
-			if from <= x.hour && x.hour < to && int(x.match) < len(lets) && lets[x.match] {
-				visit(x)
-			}
-		})
-	})
+func (a *activity) match(x matched) {
+	if int(x.match) < len(a.lets) && a.lets[x.match] {
+		a.m.count(x)
+	}
+}
+
+func (a *activity) fact(x fact) {
+	if x.hour < a.from || x.hour >= a.to || int(x.match) >= len(a.lets) || !a.lets[x.match] {
+		return
+	}
+	if !a.summed {
+		a.m.count(matched{x.match, x.hour, x.hour, uint64(x.hits)})
+	}
+	if a.f.Hours {
+		a.m.countHour(x)
+	}
+	if a.trends != nil {
+		a.trends.count(x, a.r.matches[x.match])
+	}
 }
 
 // lets tells of each match whether its hits count.
@@ -222,33 +279,6 @@ func (r *Reader) lets(f Filter) []bool {
 		lets[id] = k != nil && f.lets(k)
 	}
 	return lets
-}
-
-// fewOf is how many machines fewer than all there are where looking up the rows of each is
-// faster than going over all rows.
-const fewOf = 16
-
-// rows visits the rows of some machines in the spans that have hours that count, each machine's
-// the earliest first.
-func (r *Reader) rows(ctx context.Context, f Filter, some chosen, visit func(m *Machine, number int64, row []byte) error) error {
-	spans, err := r.spans(ctx, f)
-	if err != nil {
-		return err
-	}
-	read := r.allRows
-	if len(some.machines) < some.of/fewOf {
-		read = r.rowsOf
-	}
-	for _, number := range spans {
-		err := read(ctx, number, some.machines, func(m *Machine, row []byte) error { return visit(m, number, row) })
-		switch {
-		case errors.Is(err, errFacts):
-			return fmt.Errorf("%w: %w", errUnusable, err)
-		case err != nil:
-			return fault(err)
-		}
-	}
-	return nil
 }
 
 // spans are those that have rows, and hours that count.
