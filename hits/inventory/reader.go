@@ -132,16 +132,42 @@ func (f *Filter) hours() (from, to uint32) {
 	return from, to
 }
 
+// machines are those that a filter is about, by their ids, as far as the table machine tells.
 func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (some chosen, err error) {
+	whole = whole || f.Client.IsValid()
+	all, err := r.readMachines(ctx, f, whole)
+	if err == nil && whole {
+		err = r.readIdentities(ctx, all)
+	}
+	if err != nil {
+		return some, err
+	}
+	r.known = len(all)
+	return chosen{slices.DeleteFunc(all, func(m *Machine) bool { return !f.letsMachine(m) }), len(all)}, nil
+}
+
+// Bits of what is asked for in one column, since each costs the time of a row's facts.
+const (
+	isForwarder = 1 << iota
+	isShared
+	isConnected
+	isSent
+	isProven
+	isManyBehind
+)
+
+const flagsColumn = "(forwarder != 0) + 2 * (shared != 0) + 4 * (connected > 0) + 8 * (sent > 0) + 16 * (proven != 0) + 32 * (many_behind > 0)"
+
+func (r *Reader) readMachines(ctx context.Context, f Filter, whole bool) (all []*Machine, err error) {
 	from, to := f.hours()
-	columns := "id, forwarder, shared, connected, sent"
-	if whole || f.Client.IsValid() {
-		columns += ", address, addresses, mac, cpe, device, via, proven, first, last, many_behind, subscriber"
+	columns := "id, " + flagsColumn
+	if whole {
+		columns += ", first, last, address"
 	}
 	rows, err := r.db.conn.QueryContext(ctx, "SELECT "+columns+
 		" FROM machine WHERE last >= ? AND first < ? ORDER BY id", int64(from)*hour, min(int64(to), 1<<21)*hour)
 	if err != nil {
-		return some, fault(err)
+		return nil, fault(err)
 	}
 	defer rows.Close()
 	var room []Machine // made by the thousand
@@ -151,25 +177,49 @@ func (r *Reader) machines(ctx context.Context, f Filter, whole bool) (some chose
 		}
 		m := &room[0]
 		room = room[1:]
-		var connected, sent, many int64
+		var flags int64
+		if whole {
+			err = rows.Scan(&m.id, &flags, (*int64)(&m.FirstSeen), (*int64)(&m.LastSeen), &m.Address)
+		} else {
+			err = rows.Scan(&m.id, &flags)
+		}
+		if err != nil {
+			return nil, fault(err)
+		}
+		m.Forwarder, m.Shared, m.SourceProven, m.ManyBehind = flags&isForwarder != 0, flags&isShared != 0, flags&isProven != 0, flags&isManyBehind != 0
+		m.Evidence = evidenceOf(flags&isConnected, flags&isSent)
+		all = append(all, m)
+	}
+	return all, fault(rows.Err())
+}
+
+// readIdentities adds what machines are known by beside their address. Most have nothing.
+func (r *Reader) readIdentities(ctx context.Context, all []*Machine) error {
+	rows, err := r.db.conn.QueryContext(ctx, "SELECT id, addresses, mac, cpe, device, via, subscriber FROM machine"+
+		" WHERE addresses != '' OR mac != '' OR cpe != '' OR device != '' OR via != '' OR subscriber != '' ORDER BY id")
+	if err != nil {
+		return fault(err)
+	}
+	defer rows.Close()
+	for len(all) > 0 && rows.Next() {
+		var x Machine
 		var addresses string
-		into := []any{&m.id, &m.Forwarder, &m.Shared, &connected, &sent}
-		if whole || f.Client.IsValid() {
-			into = append(into, &m.Address, &addresses, &m.MAC, &m.CPE, &m.Device, &m.Via, &m.SourceProven, (*int64)(&m.FirstSeen), (*int64)(&m.LastSeen), &many, &m.Subscriber)
+		if err := rows.Scan(&x.id, &addresses, &x.MAC, &x.CPE, &x.Device, &x.Via, &x.Subscriber); err != nil {
+			return fault(err)
 		}
-		if err := rows.Scan(into...); err != nil {
-			return some, fault(err)
+		for len(all) > 0 && all[0].id < x.id {
+			all = all[1:]
 		}
-		m.Evidence, m.ManyBehind, m.BySubscriber = evidenceOf(connected, sent), many > 0, m.Subscriber != ""
+		if len(all) == 0 || all[0].id != x.id {
+			continue
+		}
+		m := all[0]
+		m.MAC, m.CPE, m.Device, m.Via, m.Subscriber, m.BySubscriber = x.MAC, x.CPE, x.Device, x.Via, x.Subscriber, x.Subscriber != ""
 		if m.Addresses, err = decodeAddresses(addresses); err != nil {
-			return some, fmt.Errorf("%w: %w", errUnusable, err)
-		}
-		if some.of++; f.letsMachine(m) {
-			some.machines = append(some.machines, m)
+			return fmt.Errorf("%w: %w", errUnusable, err)
 		}
 	}
-	r.known = some.of
-	return some, fault(rows.Err())
+	return fault(rows.Err())
 }
 
 func (f *Filter) letsMachine(m *Machine) bool {

@@ -157,6 +157,17 @@ func (v *Views) Machines() []*Machine {
 	return all
 }
 
+// Asking are those of Machines that have hits of an indicator of the name, of whatever type.
+func (v *Views) Asking(name string) []*Machine {
+	has := make([]bool, len(v.r.matches))
+	for id, k := range v.r.matches {
+		has[id] = k != nil && slices.ContainsFunc(k.indicators, func(i indicatorName) bool { return i.name == name })
+	}
+	return slices.DeleteFunc(v.Machines(), func(m *Machine) bool {
+		return !slices.ContainsFunc(m.matched, func(x matched) bool { return has[x.match] })
+	})
+}
+
 // Describe gives machines what is in words: families, lists, indicators, and who it is.
 func (v *Views) Describe(machines ...*Machine) {
 	for _, m := range machines {
@@ -201,7 +212,10 @@ func (r *Reader) recount(ctx context.Context, f Filter, all []*Machine) error {
 func (r *Reader) describe(m *Machine, f Filter) {
 	m.Families, m.Lists, m.Indicators = []string{}, []string{}, []IndicatorCount{}
 	slices.SortFunc(m.matched, func(a, b matched) int { return cmp.Compare(a.match, b.match) })
-	places := make(map[indicatorName]int)
+	var places map[indicatorName]int
+	if len(m.matched) > 1 {
+		places = make(map[indicatorName]int)
+	}
 	for _, x := range m.matched {
 		of := r.matches[x.match]
 		m.Families = union(m.Families, of.families)
@@ -210,7 +224,9 @@ func (r *Reader) describe(m *Machine, f Filter) {
 			i, found := places[name]
 			if !found {
 				i = len(m.Indicators)
-				places[name] = i
+				if places != nil { // a match has each once
+					places[name] = i
+				}
 				m.Indicators = append(m.Indicators, IndicatorCount{Type: name.typ, Name: name.name})
 			}
 			m.Indicators[i].Hits += x.hits
