@@ -385,7 +385,7 @@ func (r *Reader) rowsOf(ctx context.Context, number int64, machines []*Machine, 
 	if err != nil {
 		return err
 	}
-	defer find.Close()
+	defer func() { _ = find.Close() }()
 	for _, m := range machines {
 		var row []byte
 		err := find.QueryRowContext(ctx, activityID(number, m.id)).Scan(&row)
