@@ -38,7 +38,7 @@ func (s *server) openReceivers(c *configs.Config) error {
 		if err != nil {
 			return fmt.Errorf("hits.syslog: %w", err)
 		}
-		s.sendHits("syslog", &hitsink.Syslog{Target: target, Host: hostName(), Version: versionText()})
+		s.syslog.Store(s.sendHits("syslog", &hitsink.Syslog{Target: target, Host: hostName(), Version: versionText()}))
 	}
 	if to, err = c.Hits.DnstapReceiver(); err != nil {
 		return fmt.Errorf("hits.dnstap: %w", err)
@@ -74,6 +74,9 @@ func (s *server) head(h hits.Head) {
 	if stream := s.stream.Load(); stream != nil {
 		stream.Head(h)
 	}
+	if syslog := s.syslog.Load(); syslog != nil {
+		syslog.Head(h)
+	}
 }
 
 // sinkTarget fails where the files of a receiver cannot be read.
@@ -83,11 +86,12 @@ func sinkTarget(r configs.Receiver) (hitsink.Target, error) {
 	return t, err
 }
 
-func (s *server) sendHits(name string, to hitsink.Receiver) {
+func (s *server) sendHits(name string, to hitsink.Receiver) *hitsink.Sink {
 	log := s.log.Named(name)
-	r := receiver{name, hitsink.New(hitsink.Options{Name: name, Journal: s.config.Hits.Journal.Path, Receiver: to, Logger: log})}
-	s.receivers = append(s.receivers, r)
-	go background(log, r.Run)
+	sink := hitsink.New(hitsink.Options{Name: name, Journal: s.config.Hits.Journal.Path, Receiver: to, Logger: log})
+	s.receivers = append(s.receivers, receiver{name, sink})
+	go background(log, sink.Run)
+	return sink
 }
 
 // closeReceivers sends what the journal still holds.

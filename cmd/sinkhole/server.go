@@ -48,6 +48,7 @@ type server struct {
 	consoles    []*console.Server
 	receivers   []receiver                     // that hits are sent to
 	stream      atomic.Pointer[hitsink.Stream] // among them; nil: none
+	syslog      atomic.Pointer[hitsink.Sink]   // among them; nil: none
 	pages       *certificate.Certificate       // of the console; nil: none
 	control     *control
 	answers     *cacheFile     // nil: the cache begins empty

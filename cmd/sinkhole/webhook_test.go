@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -37,13 +38,14 @@ func TestWebhookOfServer(t *testing.T) {
 		}
 	}
 	p := startProcess(t, dir, "lists: [{name: x, source: x.csv}]\nhits: {names: [names.csv], webhook: \""+hook.URL+"/\"}\n")
-	ask := func() {
+	ask := func(from string) {
 		t.Helper()
-		if _, err := dns.Exchange(new(dns.Msg).SetQuestion("bad.example.", dns.TypeA), p.dns); err != nil {
+		c := &dns.Client{Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}}
+		if _, _, err := c.Exchange(new(dns.Msg).SetQuestion("bad.example.", dns.TypeA), p.dns); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ask()
+	ask("127.0.0.1")
 	select {
 	case x := <-took:
 		if m := x.Machine; x.Event != "new" || m.Address != "127.0.0.1" || m.Name != "here" || m.Evidence != "queried" || len(m.Families) != 1 {
@@ -57,11 +59,19 @@ func TestWebhookOfServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.start()
-	ask()
+	// They are told of in the order in which they were first seen: the second after the first.
+	ask("127.0.0.1")
+	ask("127.0.0.2")
 	select {
 	case x := <-took:
-		t.Errorf("told again: %+v", x)
-	case <-time.After(5 * time.Second): // two looks
+		if x.Event != "new" || x.Machine.Address != "127.0.0.2" {
+			t.Errorf("told again: %+v", x)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatalf("told of nothing\n%s", p.stderr)
 	}
 	p.stop()
+	if len(took) > 0 {
+		t.Errorf("told of more: %+v", <-took)
+	}
 }

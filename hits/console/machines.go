@@ -88,15 +88,23 @@ func (s *site) machines(r *http.Request, q *query) (*Machines, error) {
 	}
 	out := &Machines{Page: p}
 	err := s.inventory(r.Context(), func(i *inventory.Reader) error {
-		all, err := i.Machines(r.Context(), f)
+		v, err := i.Views(r.Context(), f, false)
 		if err != nil {
 			return err
+		}
+		all := v.Machines()
+		shown := func(some []*inventory.Machine) { v.Describe(some...) }
+		if text != "" { // it may stand in any word
+			v.Describe(all...)
+			shown = func([]*inventory.Machine) {}
 		}
 		all = slices.DeleteFunc(all, func(m *inventory.Machine) bool {
 			return text != "" && !mentions(m, text) || !newest.IsZero() && int64(m.FirstSeen) < newest.UnixNano()
 		})
 		sortMachines(all, sort, order == "desc")
-		for _, m := range cut(&out.Page, all) {
+		page := cut(&out.Page, all)
+		shown(page)
+		for _, m := range page {
 			out.Machines = append(out.Machines, Machine{machineID(m), m})
 		}
 		return nil
@@ -306,19 +314,16 @@ func (s *site) indicator(r *http.Request, q *query) (*IndicatorDetail, error) {
 	name := strings.TrimSuffix(strings.ToLower(r.PathValue("name")), ".")
 	out := &IndicatorDetail{Page: p, Machines: []Machine{}}
 	err := s.inventory(r.Context(), func(i *inventory.Reader) error {
-		all, err := i.Indicators(r.Context(), f)
+		v, err := i.Views(r.Context(), f, false)
 		if err != nil {
 			return err
 		}
-		out.Indicators = slices.DeleteFunc(all, func(i *inventory.Indicator) bool { return i.Name != name })
-		machines, err := i.Machines(r.Context(), f)
-		machines = slices.DeleteFunc(machines, func(m *inventory.Machine) bool {
-			return !slices.ContainsFunc(m.Indicators, func(i inventory.IndicatorCount) bool { return i.Name == name })
-		})
-		for _, m := range cut(&out.Page, machines) {
+		out.Indicators = slices.DeleteFunc(v.Indicators(), func(i *inventory.Indicator) bool { return i.Name != name })
+		for _, m := range cut(&out.Page, v.Asking(name)) {
+			v.Describe(m)
 			out.Machines = append(out.Machines, Machine{machineID(m), m})
 		}
-		return err
+		return nil
 	})
 	return out, err
 }
@@ -366,22 +371,22 @@ func (s *site) overview(r *http.Request, q *query) (*Overview, error) {
 		if out.ReadTo, err = i.ReadTo(r.Context()); err != nil {
 			return err
 		}
-		all, err := i.Machines(r.Context(), f)
+		v, err := i.Views(r.Context(), f, true)
 		if err != nil {
 			return err
 		}
+		all := v.Machines()
 		out.Machines.count(all, q.now.Add(-24*time.Hour))
 		all = slices.DeleteFunc(all, func(m *inventory.Machine) bool { return m.Forwarder })
 		slices.SortStableFunc(all, func(a, b *inventory.Machine) int { return evidenceRank(b) - evidenceRank(a) })
 		for _, m := range all[:min(len(all), overviewMachines)] {
+			v.Describe(m)
 			out.Latest = append(out.Latest, Machine{machineID(m), m})
 		}
-		f.Limit = overviewFamilies
-		if out.Families, err = i.Families(r.Context(), f); err != nil {
-			return err
-		}
-		out.Trends, err = i.Trends(r.Context(), f)
-		return err
+		out.Families, out.Trends = v.Families(), v.Trends()
+		out.Families = out.Families[:min(len(out.Families), overviewFamilies)]
+		out.Trends = out.Trends[:min(len(out.Trends), overviewFamilies)]
+		return nil
 	})
 	return out, err
 }

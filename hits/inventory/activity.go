@@ -69,21 +69,30 @@ func appendFacts(dst []byte, facts []fact) []byte {
 
 var errFacts = errors.New("a row of its table activity cannot be read")
 
+// numbers reads as many numbers as there is room for; not ok: there are fewer.
+func numbers(row []byte, into []uint64) (rest []byte, ok bool) {
+	for i := range into {
+		if len(row) > 0 && row[0] < 0x80 { // most of them
+			into[i], row = uint64(row[0]), row[1:]
+			continue
+		}
+		n := 0
+		if into[i], n = binary.Uvarint(row); n <= 0 {
+			return nil, false
+		}
+		row = row[n:]
+	}
+	return row, true
+}
+
 // eachFact reads a row.
 func eachFact(row []byte, fn func(fact)) error {
 	last := uint64(0)
 	for len(row) > 0 {
 		var v [3]uint64
-		for i := range v {
-			if len(row) > 0 && row[0] < 0x80 { // most of them
-				v[i], row = uint64(row[0]), row[1:]
-				continue
-			}
-			n := 0
-			if v[i], n = binary.Uvarint(row); n <= 0 {
-				return errFacts
-			}
-			row = row[n:]
+		var ok bool
+		if row, ok = numbers(row, v[:]); !ok {
+			return errFacts
 		}
 		last += v[0]
 		fn(fact{hour: uint32(last), match: uint32(v[1]), hits: count32(v[2])})

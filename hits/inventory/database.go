@@ -16,7 +16,7 @@ import (
 )
 
 // schemaVersion stands in PRAGMA user_version. An inventory of another version is made anew.
-const schemaVersion = 2
+const schemaVersion = 3
 
 const (
 	dirMode  = 0o750
@@ -35,11 +35,12 @@ CREATE TABLE machine (
 	subscriber TEXT NOT NULL, shared INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE activity (id INTEGER PRIMARY KEY, facts BLOB NOT NULL) STRICT;
+CREATE TABLE summary (id INTEGER PRIMARY KEY, sums BLOB NOT NULL) STRICT;
 CREATE TABLE matched (id INTEGER PRIMARY KEY, rules TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE holder (address TEXT PRIMARY KEY, machine INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE progress (segment INTEGER NOT NULL, octets INTEGER NOT NULL, read_to INTEGER NOT NULL, journal TEXT NOT NULL) STRICT;
 INSERT INTO progress VALUES (0, 0, 0, '');
-PRAGMA user_version = 2;`
+PRAGMA user_version = 3;`
 
 // errUnusable says that a file is damaged, or of another version: it is set aside.
 var errUnusable = errors.New("the inventory cannot be used")

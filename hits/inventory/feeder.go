@@ -65,7 +65,7 @@ type feeder struct {
 
 	find, findID, findSpan, findHolder       *sql.Stmt
 	putMachine, putSpan, putMatch, putHolder *sql.Stmt
-	move                                     *sql.Stmt
+	move, findBlock, putBlock                *sql.Stmt
 	statements                               []*sql.Stmt // all of them
 }
 
@@ -88,6 +88,8 @@ func newFeeder(ctx context.Context, db *database, dir string, damaged func(hits.
 			" connected = excluded.connected, sent = excluded.sent, many_behind = excluded.many_behind, addresses = excluded.addresses, recent = excluded.recent," +
 			" subscriber = excluded.subscriber, shared = excluded.shared"},
 		{&f.putSpan, "INSERT OR REPLACE INTO activity (id, facts) VALUES (?, ?)"},
+		{&f.findBlock, "SELECT sums FROM summary WHERE id = ?"},
+		{&f.putBlock, "INSERT OR REPLACE INTO summary (id, sums) VALUES (?, ?)"},
 		{&f.putMatch, "INSERT INTO matched (id, rules) VALUES (?, ?)"},
 		{&f.putHolder, "INSERT OR REPLACE INTO holder (address, machine) VALUES (?, ?)"},
 		{&f.move, "UPDATE progress SET segment = ?, octets = ?, read_to = ?"},
@@ -473,7 +475,7 @@ func (f *feeder) writeMachines(ctx context.Context) error {
 		}
 		s.span.dirty = false
 	}
-	return nil
+	return f.writeSums(ctx, spans)
 }
 
 // ownedSpan is a span and the machine that it is of.

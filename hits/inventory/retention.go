@@ -23,10 +23,15 @@ func (f *feeder) prune(ctx context.Context, before Time) (err error) {
 	}()
 	cut := int64(before) / hour
 	from := cut / spanHours
-	if _, err := f.db.conn.ExecContext(ctx, "DELETE FROM activity WHERE id < ?", activityID(from, 0)); err != nil {
-		return fault(err)
+	for _, statement := range []string{"DELETE FROM activity WHERE id < ?", "DELETE FROM summary WHERE id < ?"} {
+		if _, err := f.db.conn.ExecContext(ctx, statement, activityID(from, 0)); err != nil {
+			return fault(err)
+		}
 	}
 	if err := f.trimSpans(ctx, from, uint32(cut)); err != nil {
+		return err
+	}
+	if err := f.sumAgain(ctx, from); err != nil {
 		return err
 	}
 	if err := f.trimAddresses(ctx, Time(cut*hour)); err != nil {

@@ -2,7 +2,7 @@ package inventory
 
 import (
 	"cmp"
-	"context"
+	"maps"
 	"slices"
 )
 
@@ -13,60 +13,60 @@ type Trend struct {
 	Hours  []HourCount `json:"hours"` // those with hits, the earliest first
 }
 
-// Trends are the families' hits that the filter lets through, by the hour, the family of most
-// hits first. A hit of two families counts in both; those of forwarders count too.
-func (r *Reader) Trends(ctx context.Context, f Filter) ([]*Trend, error) {
-	f.Hours = false
-	type cell struct {
-		family string
-		hour   uint32
+// grid is hits by family and hour.
+type grid struct {
+	families []string // by their number
+	spans    map[int64][]*[spanHours]uint64
+	span     []*[spanHours]uint64 // the one that is counted in, by family
+	begin    uint32               // of it
+}
+
+func newGrid(families []string) *grid {
+	return &grid{families: families, spans: make(map[int64][]*[spanHours]uint64)}
+}
+
+func (g *grid) turnTo(number int64) {
+	if g.spans[number] == nil {
+		g.spans[number] = make([]*[spanHours]uint64, len(g.families))
 	}
-	cells := make(map[cell]uint64)
-	err := r.eachHour(ctx, f, func(x fact, of *knownMatch) {
-		for _, family := range of.families {
-			cells[cell{family, x.hour}] += uint64(x.hits)
+	g.span, g.begin = g.spans[number], uint32(number*spanHours)
+}
+
+func (g *grid) count(x fact, of *knownMatch) {
+	at := x.hour - g.begin
+	if at >= spanHours {
+		return // no span has such a fact
+	}
+	for _, n := range of.numbers {
+		if g.span[n] == nil {
+			g.span[n] = new([spanHours]uint64)
 		}
-	})
-	if err != nil {
-		return nil, err
+		g.span[n][at] += uint64(x.hits)
 	}
-	found := make(map[string]*Trend)
-	for c, hits := range cells {
-		t := found[c.family]
-		if t == nil {
-			t = &Trend{Family: c.family}
-			found[c.family] = t
+}
+
+func (g *grid) trends() []*Trend {
+	found := make([]*Trend, len(g.families))
+	for _, number := range slices.Sorted(maps.Keys(g.spans)) {
+		for n, hours := range g.spans[number] {
+			if hours == nil {
+				continue
+			}
+			if found[n] == nil {
+				found[n] = &Trend{Family: g.families[n], Hours: []HourCount{}}
+			}
+			t := found[n]
+			for i, hits := range hours {
+				if hits > 0 {
+					t.Hits += hits
+					t.Hours = append(t.Hours, HourCount{Time((number*spanHours + int64(i)) * hour), hits})
+				}
+			}
 		}
-		t.Hits += hits
-		t.Hours = append(t.Hours, HourCount{Time(int64(c.hour) * hour), hits})
 	}
-	all := make([]*Trend, 0, len(found))
-	for _, t := range found {
-		slices.SortFunc(t.Hours, func(a, b HourCount) int { return cmp.Compare(a.Hour, b.Hour) })
-		all = append(all, t)
-	}
+	all := slices.DeleteFunc(found, func(t *Trend) bool { return t == nil })
 	slices.SortFunc(all, func(a, b *Trend) int {
 		return cmp.Or(cmp.Compare(b.Hits, a.Hits), cmp.Compare(a.Family, b.Family))
 	})
-	if f.Limit > 0 {
-		all = all[:min(len(all), f.Limit)]
-	}
-	return all, nil
-}
-
-// eachHour visits the facts that the filter lets through.
-func (r *Reader) eachHour(ctx context.Context, f Filter, visit func(fact, *knownMatch)) error {
-	ctx = context.WithoutCancel(ctx)
-	if err := r.db.exec(ctx, "BEGIN"); err != nil { // all is of one moment
-		return err
-	}
-	defer r.db.rollback()
-	if err := r.readMatches(ctx); err != nil {
-		return err
-	}
-	machines, err := r.machines(ctx, f, false)
-	if err != nil {
-		return err
-	}
-	return r.facts(ctx, f, machines, func(_ *Machine, x fact) { visit(x, r.matches[x.match]) })
+	return all
 }

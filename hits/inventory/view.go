@@ -109,13 +109,6 @@ type Indicator struct {
 	LastHour   Time     `json:"last_hour"`
 }
 
-// matched is what a machine had of one match.
-type matched struct {
-	match       uint32
-	first, last uint32 // hours
-	hits        uint64
-}
-
 // Machines are the machines and forwarders that have hits which the filter lets through, the
 // one seen last first.
 func (r *Reader) Machines(ctx context.Context, f Filter) ([]*Machine, error) {
@@ -123,25 +116,81 @@ func (r *Reader) Machines(ctx context.Context, f Filter) ([]*Machine, error) {
 	if f.Limit > 0 {
 		first = f.byTotal() // only those shown are worth counting by the hour
 	}
-	all, err := r.collect(ctx, first, true)
+	v, err := r.Views(ctx, first, false)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(all, func(a, b *Machine) int {
-		return cmp.Or(cmp.Compare(b.LastSeen, a.LastSeen), cmp.Compare(a.id, b.id))
-	})
-	if f.Limit > 0 {
-		all = all[:min(len(all), f.Limit)]
-	}
+	all := v.Machines()
+	all = cutTo(all, f.Limit)
 	if f.Hours && !first.Hours {
 		if err := r.recount(ctx, f, all); err != nil {
 			return nil, err
 		}
 	}
-	for _, m := range all {
-		r.describe(m, f)
-	}
+	v.Describe(all...)
 	return all, nil
+}
+
+// Views are made in one reading, and of one moment.
+type Views struct {
+	r    *Reader
+	f    Filter
+	all  []*Machine // by their ids
+	grid *grid
+}
+
+// Views reads what the filter lets through; trends only where they are wanted. They are good until
+// the Reader reads again.
+func (r *Reader) Views(ctx context.Context, f Filter, trends bool) (v *Views, err error) {
+	v = &Views{r: r, f: f}
+	v.all, v.grid, err = r.collect(ctx, f, true, trends)
+	return v, err
+}
+
+// Machines are those of [Reader.Machines], whatever the limit, with what is of themselves and their
+// hits; Describe gives them the rest.
+func (v *Views) Machines() []*Machine {
+	all := slices.Clone(v.all)
+	slices.SortFunc(all, func(a, b *Machine) int {
+		return cmp.Or(cmp.Compare(b.LastSeen, a.LastSeen), cmp.Compare(a.id, b.id))
+	})
+	return all
+}
+
+// Asking are those of Machines that have hits of an indicator of the name, of whatever type.
+func (v *Views) Asking(name string) []*Machine {
+	has := make([]bool, len(v.r.matches))
+	for id, k := range v.r.matches {
+		has[id] = k != nil && slices.ContainsFunc(k.indicators, func(i indicatorName) bool { return i.name == name })
+	}
+	return slices.DeleteFunc(v.Machines(), func(m *Machine) bool {
+		return !slices.ContainsFunc(m.matched, func(x matched) bool { return has[x.match] })
+	})
+}
+
+// Describe gives machines what is in words: families, lists, indicators, and who it is.
+func (v *Views) Describe(machines ...*Machine) {
+	for _, m := range machines {
+		v.r.describe(m, v.f)
+	}
+}
+
+// Families are those of [Reader.Families].
+func (v *Views) Families() []*Family { return v.r.families(v.all, v.f) }
+
+// Indicators are those of [Reader.Indicators].
+func (v *Views) Indicators() []*Indicator { return v.r.indicators(v.all, v.f) }
+
+// Trends are the families' hits that the filter lets through, by the hour, the family of most
+// hits first. A hit of two families counts in both; those of forwarders count too.
+func (v *Views) Trends() []*Trend { return cutTo(v.grid.trends(), v.f.Limit) }
+
+// cutTo is the first so many, all for 0.
+func cutTo[T any](all []T, limit int) []T {
+	if limit > 0 {
+		return all[:min(len(all), limit)]
+	}
+	return all
 }
 
 func (f Filter) byTotal() Filter {
@@ -151,19 +200,22 @@ func (f Filter) byTotal() Filter {
 
 // recount counts the hits of machines anew, by the hour.
 func (r *Reader) recount(ctx context.Context, f Filter, all []*Machine) error {
-	machines := make(map[int64]*Machine, len(all))
+	some := chosen{machines: slices.Clone(all), of: r.known}
 	for _, m := range all {
 		m.Hits, m.matched, m.places = 0, nil, nil
-		machines[m.id] = m
 	}
-	return r.activities(ctx, f, machines)
+	slices.SortFunc(some.machines, func(a, b *Machine) int { return cmp.Compare(a.id, b.id) })
+	return r.activities(ctx, f, some, nil)
 }
 
 // describe puts the matches of a machine into words.
 func (r *Reader) describe(m *Machine, f Filter) {
 	m.Families, m.Lists, m.Indicators = []string{}, []string{}, []IndicatorCount{}
 	slices.SortFunc(m.matched, func(a, b matched) int { return cmp.Compare(a.match, b.match) })
-	places := make(map[indicatorName]int)
+	var places map[indicatorName]int
+	if len(m.matched) > 1 {
+		places = make(map[indicatorName]int)
+	}
 	for _, x := range m.matched {
 		of := r.matches[x.match]
 		m.Families = union(m.Families, of.families)
@@ -172,7 +224,9 @@ func (r *Reader) describe(m *Machine, f Filter) {
 			i, found := places[name]
 			if !found {
 				i = len(m.Indicators)
-				places[name] = i
+				if places != nil { // a match has each once
+					places[name] = i
+				}
 				m.Indicators = append(m.Indicators, IndicatorCount{Type: name.typ, Name: name.name})
 			}
 			m.Indicators[i].Hits += x.hits
@@ -252,34 +306,39 @@ func (t *tally) hours() (first, last Time) {
 // Families are the families of the hits that the filter lets through, the one of most machines
 // first.
 func (r *Reader) Families(ctx context.Context, f Filter) ([]*Family, error) {
-	all, err := r.collect(ctx, f.byTotal(), false)
+	all, _, err := r.collect(ctx, f.byTotal(), false, false)
 	if err != nil {
 		return nil, err
 	}
-	tallies := make(map[string]*tally)
-	matches := make(map[string]map[uint32]bool)
+	return r.families(all, f), nil
+}
+
+func (r *Reader) families(all []*Machine, f Filter) []*Family {
+	tallies := make([]tally, len(r.names))
+	seen := make([]bool, len(r.matches))
+	matches := make([][]uint32, len(r.names))
 	for _, m := range all {
 		for _, x := range m.matched {
-			for _, family := range r.matches[x.match].families {
-				if f.Family != "" && !strings.EqualFold(f.Family, family) {
-					continue
+			numbers := r.matches[x.match].numbers
+			for _, n := range numbers {
+				tallies[n].add(m, x)
+				if !seen[x.match] {
+					matches[n] = append(matches[n], x.match)
 				}
-				t := tallies[family]
-				if t == nil {
-					t = new(tally)
-					tallies[family], matches[family] = t, make(map[uint32]bool)
-				}
-				t.add(m, x)
-				matches[family][x.match] = true
 			}
+			seen[x.match] = true
 		}
 	}
-	out := make([]*Family, 0, len(tallies))
-	for name, t := range tallies {
+	out := []*Family{}
+	for n, name := range r.names {
+		t := &tallies[n]
+		if t.by == nil || f.Family != "" && !strings.EqualFold(f.Family, name) {
+			continue
+		}
 		x := &Family{Family: name, Machines: t.machines, Connected: t.connected, Sent: t.sent, Forwarders: t.forwarders, Shared: t.shared, Hits: t.hits, Lists: []string{}}
 		x.FirstHour, x.LastHour = t.hours()
 		indicators := make(map[indicatorName]bool)
-		for id := range matches[name] {
+		for _, id := range matches[n] {
 			of := r.matches[id]
 			if len(of.indicators) == 0 { // families and lists of a flood
 				x.Lists = union(x.Lists, of.lists)
@@ -301,19 +360,20 @@ func (r *Reader) Families(ctx context.Context, f Filter) ([]*Family, error) {
 	slices.SortFunc(out, func(a, b *Family) int {
 		return cmp.Or(cmp.Compare(b.Machines, a.Machines), cmp.Compare(b.Hits, a.Hits), cmp.Compare(a.Family, b.Family))
 	})
-	if f.Limit > 0 {
-		out = out[:min(len(out), f.Limit)]
-	}
-	return out, nil
+	return cutTo(out, f.Limit)
 }
 
 // Indicators are the indicators of the hits that the filter lets through, the one of most
 // machines first.
 func (r *Reader) Indicators(ctx context.Context, f Filter) ([]*Indicator, error) {
-	all, err := r.collect(ctx, f.byTotal(), false)
+	all, _, err := r.collect(ctx, f.byTotal(), false, false)
 	if err != nil {
 		return nil, err
 	}
+	return r.indicators(all, f), nil
+}
+
+func (r *Reader) indicators(all []*Machine, f Filter) []*Indicator {
 	tallies := make(map[indicatorName]*tally)
 	found := make(map[indicatorName]*Indicator)
 	seen := make(map[uint32]bool)
@@ -351,8 +411,5 @@ func (r *Reader) Indicators(ctx context.Context, f Filter) ([]*Indicator, error)
 	slices.SortFunc(out, func(a, b *Indicator) int {
 		return cmp.Or(cmp.Compare(b.Machines, a.Machines), cmp.Compare(b.Hits, a.Hits), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
 	})
-	if f.Limit > 0 {
-		out = out[:min(len(out), f.Limit)]
-	}
-	return out, nil
+	return cutTo(out, f.Limit)
 }

@@ -54,8 +54,10 @@ type connection struct {
 	socket *counted // below it
 	out    *bufio.Writer
 	put    func(line []byte) error
-	flush  func() error
-	end    func() error // says that nothing follows, and hears that all arrived; nil: there is no such thing
+	// putHead is put for a head of the journal's chain, in JSON; nil: the receiver gets none.
+	putHead func(head []byte, signed time.Time) error
+	flush   func() error
+	end     func() error // says that nothing follows, and hears that all arrived; nil: there is no such thing
 
 	datagrams bool
 	batch     int

@@ -58,6 +58,7 @@ type Sink struct {
 	saved  checkpoint
 	taken  hits.Position // up to there the receiver has it: where a new connection begins
 	onDisk hits.Position // what the position's file says
+	heads
 
 	margin, firstRetry time.Duration
 
@@ -73,7 +74,7 @@ type Sink struct {
 
 // New returns a Sink that goes on where the last one of its name stopped.
 func New(o Options) *Sink {
-	s := &Sink{o: o, log: o.Logger, margin: margin, firstRetry: firstRetry, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Sink{o: o, log: o.Logger, margin: margin, firstRetry: firstRetry, heads: newHeads(), stop: make(chan struct{}), done: make(chan struct{})}
 	s.saved = checkpoint{dir: o.Journal, name: o.Name + ".position"}
 	s.abort, s.kill = context.WithCancel(context.Background())
 	at, err := s.saved.load()
@@ -206,19 +207,22 @@ type mark struct {
 const maxMarks = 1024
 
 func (d *delivery) run() error {
+	if err := d.again(d.conn); err != nil {
+		return err
+	}
 	for first := true; ; first = false {
 		// Whether anybody is there shows a datagram's sender only after it.
 		lines := d.conn.batch
 		if first && d.conn.datagrams {
 			lines = 1
 		}
+		closing := d.closing() // what was there before that is sent
 		end, err := d.send(lines)
 		if err != nil {
 			return err
 		}
 		d.confirm(d.margin)
-		closing := end && d.closing()
-		if closing {
+		if end && closing {
 			return d.finish()
 		}
 		pause := d.conn.pause
@@ -292,6 +296,9 @@ func (d *delivery) send(lines int) (end bool, err error) {
 		default:
 			return false, err
 		}
+	}
+	if err := d.heads.send(d.conn); err != nil {
+		return false, err
 	}
 	if err := d.conn.flush(); err != nil {
 		return false, err

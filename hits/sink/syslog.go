@@ -21,14 +21,15 @@ const (
 	priorityHit     = "<132>" // warning
 	priorityLost    = "<131>" // error
 	priorityJournal = "<134>" // informational
+	priorityHead    = "<133>" // notice
 )
 
 // noise is in the lines of connections that are none of a machine; a quotation mark of what
 // a client sent is escaped.
 const noise = `"noise":true`
 
-// Syslog is a receiver of RFC 5424: each line of the journal is the MSG of a message, over
-// UDP (RFC 5426), TCP with octet counting (RFC 6587), or TLS (RFC 5425).
+// Syslog is a receiver of RFC 5424: each line of the journal, and each head of its chain, is the MSG
+// of a message, over UDP (RFC 5426), TCP with octet counting (RFC 6587), or TLS (RFC 5425).
 type Syslog struct {
 	Target
 	Host    string // of this resolver
@@ -42,11 +43,7 @@ func (r *Syslog) connect(ctx context.Context) (*connection, error) {
 	}
 	head := r.head()
 	var message, count []byte
-	c.put = func(line []byte) error {
-		if bytes.Contains(line, []byte(noise)) {
-			return errNotForReceiver // the Internet scans every address
-		}
-		message = appendMessage(message[:0], head, line)
+	put := func() error {
 		if c.datagrams {
 			if len(message) > maxDatagram {
 				return errTooLong
@@ -63,6 +60,17 @@ func (r *Syslog) connect(ctx context.Context) (*connection, error) {
 		}
 		_, err := c.out.Write(message)
 		return err
+	}
+	c.put = func(line []byte) error {
+		if bytes.Contains(line, []byte(noise)) {
+			return errNotForReceiver // the Internet scans every address
+		}
+		message = appendMessage(message[:0], head, line)
+		return put()
+	}
+	c.putHead = func(line []byte, signed time.Time) error {
+		message = appendHead(message[:0], head, line, signed)
+		return put()
 	}
 	return c, nil
 }
@@ -118,15 +126,29 @@ func appendMessage(dst []byte, head syslogHead, line []byte) []byte {
 	}
 	dst = append(append(dst, priority...), "1 "...)
 	dst = appendTimestamp(dst, line)
+	return head.finish(dst, id, line)
+}
+
+// appendHead appends the SYSLOG-MSG of a head of the journal's chain.
+func appendHead(dst []byte, head syslogHead, line []byte, signed time.Time) []byte {
+	dst = append(append(dst, priorityHead...), "1 "...)
+	dst = signed.UTC().AppendFormat(dst, timestamp)
+	return head.finish(dst, "head", line)
+}
+
+// finish appends what follows TIMESTAMP.
+func (head *syslogHead) finish(dst []byte, id string, line []byte) []byte {
 	dst = append(append(append(dst, head.names...), id...), ' ')
 	dst = append(append(dst, head.origin...), ' ')
 	return append(dst, line...)
 }
 
+const timestamp = "2006-01-02T15:04:05.000000Z"
+
 // appendTimestamp appends the line's @timestamp with the six digits that RFC 5424 section
 // 6.2.3 allows at most, cut and not rounded; the NILVALUE where the line has none.
 func appendTimestamp(dst, line []byte) []byte {
-	const before, layout = `{"@timestamp":"`, "2006-01-02T15:04:05.000000Z"
+	const before = `{"@timestamp":"`
 	rest, ok := bytes.CutPrefix(line, []byte(before))
 	text, _, closed := bytes.Cut(rest, []byte(`"`))
 	if !ok || !closed {
@@ -136,5 +158,5 @@ func appendTimestamp(dst, line []byte) []byte {
 	if err != nil || at.UTC().Year() > 9999 {
 		return append(dst, '-')
 	}
-	return at.UTC().AppendFormat(dst, layout)
+	return at.UTC().AppendFormat(dst, timestamp)
 }

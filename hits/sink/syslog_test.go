@@ -29,7 +29,7 @@ import (
 )
 
 // message is a SYSLOG-MSG of RFC 5424 section 6.
-var message = regexp.MustCompile(`^<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) ([!-~]{1,255}) sinkhole (\d{1,128}) (hit|journal|landing) \[origin software="sinkhole" swVersion="[^"\\\]]{1,32}"\] (\{.*\})$`)
+var message = regexp.MustCompile(`^<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) ([!-~]{1,255}) sinkhole (\d{1,128}) (hit|journal|landing|head) \[origin software="sinkhole" swVersion="[^"\\\]]{1,32}"\] (\{.*\})$`)
 
 // syslogServer is a receiver that keeps what it got, in order.
 type syslogServer struct {
