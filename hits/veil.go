@@ -1,6 +1,7 @@
 package hits
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,6 +47,28 @@ func (v *Veil) Addr(a netip.Addr) netip.Addr {
 	var b [16]byte
 	copy(b[copy(b[:], network[:]):], sum)
 	return netip.AddrFrom16(b)
+}
+
+// Written is what is written in the place of an address or a network that a person wrote, such
+// as one that is searched for. A pseudonym stays.
+func (v *Veil) Written(text string) string {
+	if v == nil {
+		return text
+	}
+	p, err := netip.ParsePrefix(text)
+	if a, addrErr := netip.ParseAddr(text); addrErr == nil {
+		p, err = netip.PrefixFrom(a.WithZone(""), a.BitLen()), nil
+	}
+	network := pseudonymNetwork()
+	switch {
+	case err != nil:
+		return "hidden"
+	case v.key != nil && bytes.HasPrefix(p.Addr().AsSlice(), network[:]):
+		return text
+	case p.IsSingleIP():
+		return v.Addr(p.Addr()).String()
+	}
+	return v.prefix(p).String()
 }
 
 // prefix is a network that is wide enough not to name a client.

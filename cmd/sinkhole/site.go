@@ -34,7 +34,12 @@ func (s *server) openSite(c *configs.Config, o *console.Options) (err error) {
 	} else if !c.Console.Listen.Addr().IsLoopback() {
 		s.log.Warn("tokens of the console cross the network without encryption: set console.certificate and console.key, unless something in front of it does that", zap.Stringer("address", c.Console.Listen))
 	}
+	veiled, err := veil(&c.Hits)
+	if err != nil {
+		return fmt.Errorf("hits.identity_key_file: %w", err)
+	}
 	o.Site = &console.Site{
+		Veil:    veiled,
 		Started: s.serving.Load, Name: hostName(), Version: versionText(), Journal: c.Hits.Journal.Path,
 		Inventory: func(ctx context.Context) (*inventory.Reader, error) {
 			if c.Hits.Inventory == "" {

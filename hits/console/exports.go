@@ -39,7 +39,7 @@ func (s *site) export(w http.ResponseWriter, r *http.Request, q *query) error {
 	}
 	defer free()
 	v := visitorOf(r)
-	if err := s.Audit(hits.Audit{User: v.Name, Role: v.Role.String(), Client: remote(r), Action: "export", Object: strings.TrimSpace(format + " " + described(q)), Read: true}); err != nil {
+	if err := s.Audit(hits.Audit{User: v.Name, Role: v.Role.String(), Client: remote(r), Action: "export", Object: strings.TrimSpace(format + " " + s.described(q)), Read: true}); err != nil {
 		return &fault{http.StatusServiceUnavailable, "nothing is exported, since that must be on record: " + err.Error()}
 	}
 	s.count.exports.Add(1)
@@ -64,10 +64,14 @@ func (s *site) export(w http.ResponseWriter, r *http.Request, q *query) error {
 }
 
 // described is the filter of a query in words.
-func described(q *query) string {
+func (s *site) described(q *query) string {
 	var words []string
 	for _, name := range eventParams() {
-		if text := q.text(name); text != "" {
+		text := q.text(name)
+		if text != "" && (name == "client" || name == "peer" || name == "mac") {
+			text = s.Veil.Written(text)
+		}
+		if text != "" {
 			words = append(words, name+"="+text)
 		}
 	}

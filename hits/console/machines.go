@@ -218,9 +218,14 @@ func ofMachine(m *inventory.Machine, who inventory.WhoIs) func(*hits.Record) boo
 		case told:
 			return ofAppliance(m, r) && (m.Address == "" || here)
 		}
-		id := &r.Sinkhole.Identity
-		return here && !r.Sinkhole.Forwarder && r.Client.MAC == "" && !(id.Trusted && (id.Device != "" || id.CPE != ""))
+		return here && ofAddressAlone(r)
 	}
+}
+
+// ofAddressAlone tells that nothing but its address tells whose a record is.
+func ofAddressAlone(r *hits.Record) bool {
+	id := &r.Sinkhole.Identity
+	return !r.Sinkhole.Forwarder && r.Client.MAC == "" && !(id.Trusted && (id.Device != "" || id.CPE != ""))
 }
 
 // ofSubscriber is ofMachine for a subscriber, or for an address whose subscriber is not known.

@@ -20,6 +20,7 @@ type Site struct {
 	// Inventory opens the inventory of machines; its error says why there is none.
 	Inventory func(context.Context) (*inventory.Reader, error)
 	WhoIs     inventory.WhoIs // nil: nobody knows
+	Veil      *hits.Veil      // of the journal
 	// Details tells more of a record's client in exports; nil: nobody knows more.
 	Details func(*hits.Record) export.Details
 
