@@ -1,9 +1,6 @@
 package main
 
 import (
-	"context"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -11,17 +8,12 @@ import (
 	"sinkhole/hits/inventory"
 )
 
-// inventoryWithin is how long a stop waits for the inventory. What it has read and not written
-// by then is read again at the next start.
-const inventoryWithin = 300 * time.Millisecond
-
 // inventoryFeed keeps the inventory up with the journal while the server runs. A nil
 // *inventoryFeed is none.
 type inventoryFeed struct {
 	*inventory.Inventory
 	log  *zap.Logger
-	end  context.CancelFunc // nil: it was not started
-	done chan struct{}
+	task task
 }
 
 func newInventoryFeed(c *configs.Config, log *zap.Logger, subscriber inventory.SubscriberOf) *inventoryFeed {
@@ -29,31 +21,20 @@ func newInventoryFeed(c *configs.Config, log *zap.Logger, subscriber inventory.S
 		return nil
 	}
 	log = log.Named("inventory")
-	return &inventoryFeed{log: log, done: make(chan struct{}), Inventory: inventory.New(inventory.Options{
+	return &inventoryFeed{log: log, Inventory: inventory.New(inventory.Options{
 		Path: c.Hits.Inventory, Journal: c.Hits.Journal.Path, Keep: c.Hits.Journal.Keep, Subscriber: subscriber, Logger: log,
 	})}
 }
 
 func (f *inventoryFeed) start() {
-	if f == nil {
-		return
+	if f != nil {
+		f.task.start(f.log, f.Run)
 	}
-	var ctx context.Context
-	ctx, f.end = context.WithCancel(context.Background())
-	go func() {
-		defer close(f.done)
-		background(f.log, func() { f.Run(ctx) })
-	}()
 }
 
 func (f *inventoryFeed) stop() {
-	if f == nil || f.end == nil {
-		return
-	}
-	f.end()
-	select {
-	case <-f.done:
-	case <-time.After(inventoryWithin): // a disk that hangs
+	if f != nil {
+		f.task.stop()
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -15,10 +14,6 @@ import (
 	"sinkhole/hits/names"
 )
 
-// namesWithin is how long a stop waits for names. What is not kept by then is read again from
-// the lease files at the next start.
-const namesWithin = 300 * time.Millisecond
-
 // namesFile is the history of leases, in the journal's directory.
 const namesFile = "names.jsonl"
 
@@ -26,8 +21,7 @@ const namesFile = "names.jsonl"
 type nameFeed struct {
 	*names.Names
 	log  *zap.Logger
-	end  context.CancelFunc // nil: it was not started
-	done chan struct{}
+	task task
 }
 
 // nameOptions are those of a configuration; nil where there are no names, or none may be shown.
@@ -54,7 +48,7 @@ func newNameFeed(c *configs.Config, log *zap.Logger, reverse func(context.Contex
 	if on, all := c.Hits.ReverseNames(); on {
 		o.Reverse, o.ReverseAll = reverse, all
 	}
-	return &nameFeed{Names: names.Open(*o), log: o.Logger, done: make(chan struct{})}
+	return &nameFeed{Names: names.Open(*o), log: o.Logger}
 }
 
 // commandNames are those that a command shows, as files and history are now; nil: none.
@@ -67,25 +61,14 @@ func commandNames(c *configs.Config, log *zap.Logger) *nameFeed {
 }
 
 func (f *nameFeed) start() {
-	if f == nil {
-		return
+	if f != nil {
+		f.task.start(f.log, f.Run)
 	}
-	var ctx context.Context
-	ctx, f.end = context.WithCancel(context.Background())
-	go func() {
-		defer close(f.done)
-		background(f.log, func() { f.Run(ctx) })
-	}()
 }
 
 func (f *nameFeed) stop() {
-	if f == nil || f.end == nil {
-		return
-	}
-	f.end()
-	select {
-	case <-f.done:
-	case <-time.After(namesWithin): // a disk that hangs
+	if f != nil {
+		f.task.stop()
 	}
 }
 

@@ -16,15 +16,11 @@ import (
 	"sinkhole/hits/webhook"
 )
 
-// webhookWithin is how long a stop waits for the webhook. What is under way is told again.
-const webhookWithin = 300 * time.Millisecond
-
 // webhookFeed tells of the machines of the inventory. A nil *webhookFeed is none.
 type webhookFeed struct {
 	*webhook.Webhook
 	log  *zap.Logger
-	end  context.CancelFunc // nil: it was not started
-	done chan struct{}
+	task task
 }
 
 // evidenceLevels are those of machines, rising.
@@ -38,7 +34,7 @@ func newWebhookFeed(s *server, c *configs.Config) *webhookFeed {
 	}
 	log := s.log.Named("webhook")
 	source := &webhookSource{path: c.Hits.Inventory, feed: s.inventory, who: s.names.whoIs()}
-	return &webhookFeed{log: log, done: make(chan struct{}), Webhook: webhook.New(webhook.Options{
+	return &webhookFeed{log: log, Webhook: webhook.New(webhook.Options{
 		URL: c.Hits.Webhook, Secret: c.Hits.WebhookKey, Journal: c.Hits.Journal.Path, Keep: c.Hits.Journal.Keep,
 		Changes: source.changes, Describe: source.describe, Observer: hostName(),
 		Dial: newListDialer(s.forwarder.Exchange).dial, Logger: log,
@@ -46,25 +42,14 @@ func newWebhookFeed(s *server, c *configs.Config) *webhookFeed {
 }
 
 func (f *webhookFeed) start() {
-	if f == nil {
-		return
+	if f != nil {
+		f.task.start(f.log, f.Run)
 	}
-	var ctx context.Context
-	ctx, f.end = context.WithCancel(context.Background())
-	go func() {
-		defer close(f.done)
-		background(f.log, func() { f.Run(ctx) })
-	}()
 }
 
 func (f *webhookFeed) stop() {
-	if f == nil || f.end == nil {
-		return
-	}
-	f.end()
-	select {
-	case <-f.done:
-	case <-time.After(webhookWithin): // a disk that hangs
+	if f != nil {
+		f.task.stop()
 	}
 }
 

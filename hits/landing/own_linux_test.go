@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -13,27 +12,11 @@ import (
 	"sinkhole/hits"
 )
 
-const routedEnv = "SINKHOLE_TEST_ROUTED"
-
 // In a network of its own, where a route makes a prefix local as the README says, wildcard
 // listeners have its connections, and each is joined to the hit whose address it went to;
 // through nftables' rules too.
 func TestRoutedPrefixIsJoined(t *testing.T) {
-	if os.Getenv(routedEnv) != "" {
-		routed(t)
-		return
-	}
-	requireTool(t, "nft")
-	requireTool(t, "unshare")
-	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--map-root-user", "--", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), routedEnv+"=1")
-	out, err := cmd.CombinedOutput()
-	switch text := string(out); {
-	case strings.Contains(text, "--- SKIP"), strings.HasPrefix(text, "unshare:"):
-		t.Skipf("no network of one's own here:\n%s", text)
-	case err != nil || !strings.Contains(text, "--- PASS: "+t.Name()):
-		t.Fatalf("%v\n%s", err, text)
-	}
+	inOwnNetwork(t, routed)
 }
 
 const routedRules = `
@@ -52,7 +35,7 @@ func routed(t *testing.T) {
 	for _, words := range []string{"ip link set lo up", "ip -6 route add local 2001:db8:5::/64 dev lo", "ip route add local 203.0.113.0/24 dev lo", "nft -f " + rules} {
 		command := strings.Fields(words)
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%s: %v\n%s", words, err, out)
+			t.Fatalf("%s: %v\n%s", words, err, out)
 		}
 	}
 	r := newRig(t, func(l *Landing) {

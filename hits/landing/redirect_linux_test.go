@@ -4,33 +4,15 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 )
 
-const redirectedEnv = "SINKHOLE_TEST_REDIRECTED"
-
 // In a network of its own, where nftables sends all ports but the listener's to it as the
 // README says, a record has the port that the client connected to.
 func TestRedirectedPortsAreRecorded(t *testing.T) {
-	if os.Getenv(redirectedEnv) != "" {
-		redirected(t)
-		return
-	}
-	requireTool(t, "nft")
-	requireTool(t, "unshare")
-	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--map-root-user", "--", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), redirectedEnv+"=1")
-	out, err := cmd.CombinedOutput()
-	switch text := string(out); {
-	case strings.Contains(text, "--- SKIP"), strings.HasPrefix(text, "unshare:"):
-		t.Skipf("no network of one's own here:\n%s", text)
-	case err != nil || !strings.Contains(text, "--- PASS: "+t.Name()):
-		t.Fatalf("%v\n%s", err, text)
-	}
+	inOwnNetwork(t, redirected)
 }
 
 const redirectRules = `
@@ -54,12 +36,12 @@ table ip6 sinkhole {
 
 func redirected(t *testing.T) {
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		t.Skipf("ip: %v\n%s", err, out)
+		t.Fatalf("ip: %v\n%s", err, out)
 	}
 	rules := t.TempDir() + "/rules.nft"
 	write(t, rules, redirectRules)
 	if out, err := exec.Command("nft", "-f", rules).CombinedOutput(); err != nil {
-		t.Skipf("nft may not be used here: %v\n%s", err, out)
+		t.Fatalf("nft: %v\n%s", err, out)
 	}
 	r := newRig(t, nil)
 	for _, listener := range []string{"127.0.0.1:8099", "[::1]:8099"} {

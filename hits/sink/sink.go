@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -62,21 +61,14 @@ type Sink struct {
 
 	margin, firstRetry time.Duration
 
-	stop  chan struct{} // closed: end once all is sent
-	abort context.Context
-	kill  context.CancelFunc
-	done  chan struct{}
-
-	sent, tooLong, unusable, connects, refused, broken, unsaved atomic.Uint64
-	connected                                                   atomic.Bool
-	caughtUp                                                    atomic.Int64 // Unix nanoseconds
+	lifetime
+	tally
 }
 
 // New returns a Sink that goes on where the last one of its name stopped.
 func New(o Options) *Sink {
-	s := &Sink{o: o, log: o.Logger, margin: margin, firstRetry: firstRetry, heads: newHeads(), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Sink{o: o, log: o.Logger, margin: margin, firstRetry: firstRetry, heads: newHeads(), lifetime: newLifetime()}
 	s.saved = checkpoint{dir: o.Journal, name: o.Name + ".position"}
-	s.abort, s.kill = context.WithCancel(context.Background())
 	at, err := s.saved.load()
 	if err != nil {
 		s.log.Warn("where the hits were sent up to cannot be read: all that the journal keeps is sent again", zap.Error(err))
@@ -84,14 +76,6 @@ func New(o Options) *Sink {
 	s.taken, s.onDisk = at, at
 	s.caughtUp.Store(time.Now().UnixNano())
 	return s
-}
-
-// Stats can be called at any time.
-func (s *Sink) Stats() Stats {
-	return Stats{
-		Sent: s.sent.Load(), TooLong: s.tooLong.Load(), Unusable: s.unusable.Load(), Connects: s.connects.Load(), Refused: s.refused.Load(),
-		Broken: s.broken.Load(), Unsaved: s.unsaved.Load(), Connected: s.connected.Load(), CaughtUp: time.Unix(0, s.caughtUp.Load()),
-	}
 }
 
 // Run sends until Close.
@@ -118,27 +102,6 @@ func (s *Sink) Run() {
 		case <-time.After(retry/2 + rand.N(retry/2+1) - min(time.Since(began), retry/2)):
 		}
 		retry = min(2*retry, lastRetry)
-	}
-}
-
-// Close sends what the journal still holds, until ctx ends.
-func (s *Sink) Close(ctx context.Context) {
-	close(s.stop)
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		s.kill()
-		<-s.done
-	}
-	s.kill()
-}
-
-func (s *Sink) closing() bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
 	}
 }
 

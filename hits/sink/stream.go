@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,21 +47,14 @@ type Stream struct {
 
 	firstRetry time.Duration
 
-	stop  chan struct{} // closed: end once all is sent
-	abort context.Context
-	kill  context.CancelFunc
-	done  chan struct{}
-
-	sent, tooLong, unusable, connects, refused, broken, unsaved atomic.Uint64
-	connected                                                   atomic.Bool
-	caughtUp                                                    atomic.Int64 // Unix nanoseconds
+	lifetime
+	tally
 }
 
 // NewStream returns a Stream that goes on where the last one stopped.
 func NewStream(o StreamOptions) *Stream {
-	s := &Stream{o: o, log: o.Logger, firstRetry: firstRetry, heads: make(chan hits.Head, maxHeads), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Stream{o: o, log: o.Logger, firstRetry: firstRetry, heads: make(chan hits.Head, maxHeads), lifetime: newLifetime()}
 	s.saved = checkpoint{dir: o.Journal, name: "stream.position"}
-	s.abort, s.kill = context.WithCancel(context.Background())
 	at, err := s.saved.load()
 	if err != nil {
 		s.log.Warn("where the hits were published up to cannot be read: all that the journal keeps is published again", zap.Error(err))
@@ -70,14 +62,6 @@ func NewStream(o StreamOptions) *Stream {
 	s.taken, s.onDisk = at, at
 	s.caughtUp.Store(time.Now().UnixNano())
 	return s
-}
-
-// Stats can be called at any time.
-func (s *Stream) Stats() Stats {
-	return Stats{
-		Sent: s.sent.Load(), TooLong: s.tooLong.Load(), Unusable: s.unusable.Load(), Connects: s.connects.Load(), Refused: s.refused.Load(),
-		Broken: s.broken.Load(), Unsaved: s.unsaved.Load(), Connected: s.connected.Load(), CaughtUp: time.Unix(0, s.caughtUp.Load()),
-	}
 }
 
 // Head has a head of the journal's chain published. It does not wait: one that finds no room is
@@ -113,27 +97,6 @@ func (s *Stream) Run() {
 		case <-time.After(retry/2 + rand.N(retry/2+1)):
 		}
 		retry = min(2*retry, lastRetry)
-	}
-}
-
-// Close publishes what the journal still holds, until ctx ends.
-func (s *Stream) Close(ctx context.Context) {
-	close(s.stop)
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		s.kill()
-		<-s.done
-	}
-	s.kill()
-}
-
-func (s *Stream) closing() bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
 	}
 }
 
