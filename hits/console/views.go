@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -139,36 +138,6 @@ type entry struct {
 	Count     uint64
 }
 
-// landed is what a connection has beside what a hit has.
-type landed struct {
-	HTTP struct {
-		Request struct {
-			Method string `json:"method"`
-		} `json:"request"`
-	} `json:"http"`
-	URL struct {
-		Domain string `json:"domain"`
-		Path   string `json:"path"`
-	} `json:"url"`
-	UserAgent struct {
-		Original string `json:"original"`
-	} `json:"user_agent"`
-	Destination struct {
-		IP   netip.Addr `json:"ip"`
-		Port uint16     `json:"port"`
-	} `json:"destination"`
-	TLS struct {
-		Client struct {
-			ServerName string `json:"server_name"`
-			JA4        string `json:"ja4"`
-		} `json:"client"`
-	} `json:"tls"`
-	Sinkhole struct {
-		Evidence string `json:"evidence"`
-		Bytes    uint64 `json:"bytes"`
-	} `json:"sinkhole"`
-}
-
 func timeline(events []Event) []entry {
 	all := make([]entry, 0, len(events))
 	for _, e := range slices.Backward(events) {
@@ -199,10 +168,8 @@ func entryOf(r *hits.Record) entry {
 	}
 	switch r.Event.Dataset {
 	case hits.DatasetLanding:
-		var x landed
-		_ = json.Unmarshal(r.Raw, &x) // it was read as a record
-		e.Kind, e.What = evidenceWord(x.Sinkhole.Evidence), netip.AddrPortFrom(x.Destination.IP, x.Destination.Port).String()
-		e.Detail = strings.Join(strings.Fields(strings.Join([]string{x.HTTP.Request.Method, x.URL.Domain + x.URL.Path, x.TLS.Client.ServerName, x.TLS.Client.JA4, x.UserAgent.Original}, " ")), " ")
+		e.Kind, e.What = evidenceWord(r.Sinkhole.Evidence), netip.AddrPortFrom(r.Destination.IP, r.Destination.Port).String()
+		e.Detail = strings.Join(strings.Fields(strings.Join([]string{r.HTTP.Request.Method, r.URL.Domain + r.URL.Path, r.TLS.Client.ServerName, r.TLS.Client.JA4, r.UserAgent.Original}, " ")), " ")
 		if e.Indicator == "" {
 			e.Indicator = r.DNS.Question.Name
 		}
